@@ -1,0 +1,1 @@
+"""What runs inside the fence: it holds no credentials and imports nothing of `ringfence`."""

@@ -1,0 +1,138 @@
+"""JSON messages with descriptors over a unix socket: the control connection between a workload and its keeper.
+
+A frame is a 4-byte big-endian length, a count of descriptors, and a JSON object. Nothing is ever unpickled.
+Whatever the peer sends is taken for hostile until it is checked: length, count, shape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_MESSAGE = 16 * 1024 * 1024
+MAX_DESCRIPTORS = 16
+_HEADER = struct.Struct("!IB")
+
+
+class PeerGoneError(ConnectionError):
+    """The other side of the fence closed the connection."""
+
+
+class PeerMisbehavedError(ValueError):
+    """The other side of the fence sent what the protocol does not allow."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One frame: a JSON object and the descriptors that came with it (owned by the receiver)."""
+
+    body: dict[str, Any]
+    descriptors: tuple[int, ...] = field(default=())
+
+    def close(self) -> None:
+        """Close every descriptor of the message."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Connection:
+    """One end of a control connection. Not safe for use by two threads at once."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @classmethod
+    def from_descriptor(cls, descriptor: int) -> Connection:
+        """Wrap an inherited unix stream socket."""
+        return cls(socket.socket(fileno=descriptor))
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for `select`."""
+        return self._socket.fileno()
+
+    def send(self, body: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send one message; the caller keeps (and closes) its own copies of `descriptors`.
+
+        Raises:
+            PeerGoneError: the peer has closed its end.
+            ValueError: the message is over MAX_MESSAGE bytes or carries too many descriptors.
+        """
+        payload = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        if len(payload) > MAX_MESSAGE or len(descriptors) > MAX_DESCRIPTORS:
+            raise ValueError(f"a message of {len(payload)} bytes and {len(descriptors)} descriptors is too large")
+        frame = memoryview(_HEADER.pack(len(payload), len(descriptors)) + payload)
+        try:
+            sent = socket.send_fds(self._socket, [frame], list(descriptors)) if descriptors else 0
+            self._socket.sendall(frame[sent:])
+        except OSError as error:
+            raise PeerGoneError("the other side of the fence is gone") from error
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """Return the next message, waiting at most `timeout` seconds for the whole of it.
+
+        Raises:
+            TimeoutError: nothing whole came in time.
+            PeerGoneError: the peer has closed its end.
+            PeerMisbehavedError: the frame is too large, not a JSON object, or its descriptors don't add up.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        descriptors: list[int] = []
+        try:
+            header = self._read(_HEADER.size, deadline, descriptors)
+            length, count = _HEADER.unpack(header)
+            if length > MAX_MESSAGE or count > MAX_DESCRIPTORS:
+                raise PeerMisbehavedError(f"a frame of {length} bytes and {count} descriptors is over the limit")
+            payload = self._read(length, deadline, descriptors)
+            if len(descriptors) != count:
+                raise PeerMisbehavedError(f"{len(descriptors)} descriptors came, {count} were announced")
+            return Message(_parse(payload), tuple(descriptors))
+        except BaseException:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+
+    def _read(self, size: int, deadline: float | None, descriptors: list[int]) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            self._socket.settimeout(_remaining(deadline))
+            try:
+                data, received, _, _ = socket.recv_fds(self._socket, min(size, 1 << 20), MAX_DESCRIPTORS)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise PeerGoneError("the other side of the fence is gone") from error
+            descriptors.extend(received)
+            if not data:
+                raise PeerGoneError("the other side of the fence is gone")
+            parts.append(data)
+            size -= len(data)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()
+
+
+def _remaining(deadline: float | None) -> float | None:
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no whole message came in time")
+    return left
+
+
+def _parse(payload: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise PeerMisbehavedError("a message is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise PeerMisbehavedError("a message is not a JSON object")
+    return body
