@@ -1,0 +1,1 @@
+"""Where rows and bytes live: the database and the encrypted object store."""

@@ -1,0 +1,85 @@
+"""The database: SQLite in WAL mode by default; one writer at a time, every acknowledged commit durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from ringfence.errors import UnavailableError
+
+
+class Base(DeclarativeBase):
+    """The base of every domain's tables. Rows of other domains are named by id only."""
+
+
+class Database:
+    """Transactions on one database URL. Safe for use by many threads and processes."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Open a writing transaction: committed (durably) at the end of the block, rolled back if it raises.
+
+        On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so what the block read still holds when
+        it writes.
+
+        Raises:
+            UnavailableError: the disk is full, or the database can't be reached or locked.
+        """
+        with _translated(), self._sessions() as session, session.begin():
+            session.connection(execution_options={"writes": True})
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a read-only snapshot for the block.
+
+        Raises:
+            UnavailableError: as `transaction`.
+        """
+        with _translated(), self._sessions() as session:
+            yield session
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        text = str(error.orig)
+        if "full" in text:
+            raise UnavailableError("storage.disk_full", "The disk that holds the database is full.",
+                                   fix="Free some space and run the command again; nothing was half-written.") from error
+        raise UnavailableError("storage.database", f"The database can't be used: {text}.",
+                               fix="Check its disk and permissions with `ringfence doctor`.") from error
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, isolation_level="SERIALIZABLE")
+    engine = create_engine(url, connect_args={"timeout": 30.0})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

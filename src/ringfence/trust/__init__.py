@@ -1,0 +1,1 @@
+"""Who may do what, decided by policy and recorded: the one door into every domain verb."""
