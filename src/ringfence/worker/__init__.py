@@ -1,0 +1,1 @@
+"""The face for queued jobs: one service call for each kind of job."""
