@@ -61,7 +61,7 @@ def _translated() -> Iterator[None]:
         text = str(error.orig)
         if "full" in text:
             raise UnavailableError("storage.disk_full", "The disk that holds the database is full.",
-                                   fix="Free some space and run the command again; nothing was half-written.") from error
+                                   fix="Free some space and run it again; nothing was half-written.") from error
         raise UnavailableError("storage.database", f"The database can't be used: {text}.",
                                fix="Check its disk and permissions with `ringfence doctor`.") from error
 

@@ -1,0 +1,1 @@
+"""Keys: a port, and the adapter that keeps them in files of one owner."""
