@@ -1,0 +1,1 @@
+"""ModelVersion: package, sign, prove, promote."""
