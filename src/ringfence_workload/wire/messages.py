@@ -6,6 +6,7 @@ Whatever the peer sends is taken for hostile until it is checked: length, count,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -56,10 +57,11 @@ class Connection:
         """Return the socket's descriptor, for `select`."""
         return self._socket.fileno()
 
-    def send(self, body: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def send(self, body: dict[str, Any], descriptors: Sequence[int] = (), timeout: float | None = None) -> None:
         """Send one message; the caller keeps (and closes) its own copies of `descriptors`.
 
         Raises:
+            TimeoutError: the peer did not take the whole of it within `timeout` seconds.
             PeerGoneError: the peer has closed its end.
             ValueError: the message is over MAX_MESSAGE bytes or carries too many descriptors.
         """
@@ -68,8 +70,11 @@ class Connection:
             raise ValueError(f"a message of {len(payload)} bytes and {len(descriptors)} descriptors is too large")
         frame = memoryview(_HEADER.pack(len(payload), len(descriptors)) + payload)
         try:
+            self._socket.settimeout(timeout)
             sent = socket.send_fds(self._socket, [frame], list(descriptors)) if descriptors else 0
             self._socket.sendall(frame[sent:])
+        except TimeoutError:
+            raise
         except OSError as error:
             raise PeerGoneError("the other side of the fence is gone") from error
 
@@ -102,17 +107,26 @@ class Connection:
         while size:
             self._socket.settimeout(_remaining(deadline))
             try:
-                data, received, _, _ = socket.recv_fds(self._socket, min(size, 1 << 20), MAX_DESCRIPTORS)
+                # A received descriptor is inheritable unless this flag is given: it would leak into every child.
+                data, received, _, _ = socket.recv_fds(self._socket, min(size, 1 << 20), MAX_DESCRIPTORS,
+                                                       socket.MSG_CMSG_CLOEXEC)
             except TimeoutError:
                 raise
             except OSError as error:
                 raise PeerGoneError("the other side of the fence is gone") from error
             descriptors.extend(received)
+            if len(descriptors) > MAX_DESCRIPTORS:
+                raise PeerMisbehavedError(f"more than {MAX_DESCRIPTORS} descriptors came with one frame")
             if not data:
                 raise PeerGoneError("the other side of the fence is gone")
             parts.append(data)
             size -= len(data)
         return b"".join(parts)
+
+    def shut(self) -> None:
+        """End both directions without closing: a thread that waits in `receive` wakes and finds the peer gone."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close this end."""
