@@ -94,7 +94,7 @@ def test_killed_in_every_stage_it_finishes_in_the_end(home: Home, seed: int) -> 
 
 def test_a_second_quickstart_in_the_same_home_is_refused_in_one_line(home: Home) -> None:
     first = home.start("quickstart", *SMALL)
-    wait_until(lambda: (home.path / "quickstart.lock").exists(), first)
+    wait_until((home.path / "quickstart.lock").exists, first)
     second = home.run("quickstart", *SMALL)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()

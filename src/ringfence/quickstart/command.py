@@ -90,7 +90,7 @@ def _demo_home(home: Path) -> Path:
     """Mark a new home as a demo for ever; refuse one that is somebody's real platform."""
     marker = home / "DEMO"
     if not marker.exists():
-        if home.exists() and any(entry.name != "quickstart.lock" for entry in home.iterdir()):
+        if home.exists() and any(entry.name not in ("quickstart.lock", ".DEMO.partial") for entry in home.iterdir()):
             raise InvalidError("quickstart.not_a_demo", f"{home} holds files that no quickstart has made.",
                                fix="Set RINGFENCE_HOME to a new folder: a quickstart never runs in a real home.",
                                field="RINGFENCE_HOME", value=str(home))

@@ -123,10 +123,10 @@ def wait_for(client: Client, job: dict[str, Any], advance: Advance, start: float
 
 
 def forget(home: Path) -> None:
-    """Remove a completed story's files; only what a quickstart itself has made."""
+    """Remove a completed story's files, and only these; the summary last, as it marks the story as complete."""
     for name in ("platform", "client", "source", "evidence"):
         shutil.rmtree(home / name, ignore_errors=True)
-    for name in ("summary.json", "learning_curve.png", "quickstart.json", "secrets.json"):
+    for name in ("learning_curve.png", "secrets.json", "quickstart.json", "summary.json"):
         (home / name).unlink(missing_ok=True)
 
 

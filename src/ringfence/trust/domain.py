@@ -139,7 +139,10 @@ Outcome = Literal["done", "denied", "failed", "intended", "read"]
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """One thing to record. `details` holds digests, counts and names, never a data subject's identifier."""
+    """One thing to record. `details` and `context` hold digests, counts and names, never a data subject's identifier.
+
+    `context` is what policy was told, `bundle` the digest of the rules that decided.
+    """
 
     actor: Actor
     action: Action
@@ -148,3 +151,5 @@ class AuditEvent:
     reasons: tuple[str, ...] = ()
     purpose: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    bundle: str = ""

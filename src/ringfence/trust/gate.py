@@ -14,16 +14,17 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from ringfence.errors import DeniedError, RingfenceError
+from ringfence.errors import ConflictError, DeniedError, RingfenceError
 from ringfence.storage.database import Base, Database
 from ringfence.trust.domain import Action, Actor, AuditEvent, Decision, Outcome, PolicyInput, Resource
+from ringfence.trust.owner import alive, this_process
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class IntentRow(Base):
     actor: Mapped[str] = mapped_column(Text)
     resource: Mapped[str] = mapped_column(Text)
     details: Mapped[str] = mapped_column(Text)
-    opened_at: Mapped[datetime]
+    owner: Mapped[str] = mapped_column(String(120))  # the process whose act it is: see trust/owner.py
+    opened_at: Mapped[str] = mapped_column(String(40))
 
 
 @dataclass
@@ -82,7 +84,11 @@ class Intent:
 
     @contextmanager
     def completing(self) -> Iterator[Session]:
-        """Open the transaction that writes the verb's rows together with the record of its outcome."""
+        """Open the transaction that writes the verb's rows together with the record of its outcome.
+
+        Raises:
+            ConflictError: the intent was settled by somebody else meanwhile; the rows are rolled back.
+        """
         with self._gate.database.transaction() as session:
             yield session
             self._gate.close_intent(session, self.id, self._event, "done", self._details)
@@ -100,11 +106,28 @@ class OpenIntent:
 
 
 Settler = Callable[[OpenIntent], str]
-"""Finishes or undoes one act, idempotently; returns what it found, in words, for the record."""
+"""Finishes or undoes one act, idempotently; returns what it found for the record: `done`, or how it was undone."""
+
+
+@dataclass
+class _Attempt:
+    question: PolicyInput
+    decision: Decision | None = None
+
+    def event(self, outcome: Outcome, details: Mapping[str, Any], reasons: tuple[str, ...] | None = None) -> AuditEvent:
+        asked, decision = self.question, self.decision or Decision(False, (), "")
+        return AuditEvent(asked.actor, asked.action, asked.resource, outcome,
+                          decision.reasons if reasons is None else reasons, str(asked.context.get("purpose") or ""),
+                          details, asked.context, decision.bundle)
+
+    def refusal(self, error: DeniedError) -> AuditEvent:
+        """The refusal is policy's, or that of a rule inside the verb, whose own sentence then is the reason."""
+        own = self.decision is not None and not self.decision.allowed
+        return self.event("denied", {}, None if own else (error.message,))
 
 
 class Gate:
-    """See the module's text. `context` goes to policy and, masked by the trail, into the record."""
+    """See the module's text. `context` goes to policy and into the record: digests, counts and names only."""
 
     def __init__(self, database: Database, engine: PolicyEngine, trail: Trail) -> None:
         self.database = database
@@ -118,13 +141,12 @@ class Gate:
         Raises:
             DeniedError: policy refused; its reasons say what would satisfy it.
         """
-        question = PolicyInput(actor, action, resource, context or {})
-        with self._recorded_failures(question), self.database.transaction() as session:
-            decision = self._require(question)
+        with self._attempt(actor, action, resource, context) as attempt, self.database.transaction() as session:
+            self._require(attempt)
             permit = Permit(session, actor)
             yield permit
             session.flush()
-            self._trail.append(session, _event(question, "done", decision.reasons, permit.details))
+            self._trail.append(session, attempt.event("done", permit.details))
 
     @contextmanager
     def read(self, actor: Actor, action: Action, resource: Resource,
@@ -134,11 +156,10 @@ class Gate:
         Raises:
             DeniedError: as `act`.
         """
-        question = PolicyInput(actor, action, resource, context or {})
-        with self._recorded_failures(question):
-            decision = self._require(question)
+        with self._attempt(actor, action, resource, context) as attempt:
+            self._require(attempt)
             with self.database.transaction() as session:
-                self._trail.append(session, _event(question, "read", decision.reasons, {}))
+                self._trail.append(session, attempt.event("read", {}))
         with self.database.reading() as session:
             yield session
 
@@ -153,14 +174,14 @@ class Gate:
         Raises:
             DeniedError: as `act`.
         """
-        question = PolicyInput(actor, action, resource, context or {})
-        with self._recorded_failures(question):
-            decision = self._require(question)
-            event = _event(question, "intended", decision.reasons, dict(details or {}))
-            intent = Intent(self, str(uuid.uuid4()), event)
+        with self._attempt(actor, action, resource, context) as attempt:
+            self._require(attempt)
+            identifier = str(uuid.uuid4())
+            event = attempt.event("intended", {"intent": identifier, **(details or {})})
             with self.database.transaction() as session:
-                session.add(_intent_row(intent.id, question, details or {}))
+                session.add(_intent_row(identifier, event, details or {}))
                 self._trail.append(session, event)
+        intent = Intent(self, identifier, event)
         try:
             yield intent
             if not intent.completed:
@@ -168,55 +189,72 @@ class Gate:
                     pass
         except Exception as error:
             if not intent.completed:
-                with self.database.transaction() as session:
-                    self.close_intent(session, intent.id, event, "failed", {"error": _code(error)})
+                self._fail_intent(identifier, event, error)
             raise
 
     def close_intent(self, session: Session, identifier: str, event: AuditEvent, outcome: Outcome,
                      details: Mapping[str, Any]) -> None:
-        """Record an intent's outcome and forget it, in the caller's transaction."""
+        """Record an intent's outcome and forget it, in the caller's transaction.
+
+        Raises:
+            ConflictError: it is not open any more: its outcome stands in the trail already.
+        """
         row = session.get(IntentRow, identifier)
-        if row is not None:
-            session.delete(row)
+        if row is None:
+            raise ConflictError("gate.settled", f"What {event.action.value} began on {event.resource.name} was settled "
+                                "by another process.", fix="Look at its outcome in the audit trail, then try again.")
+        session.delete(row)
         session.flush()
-        self._trail.append(session, AuditEvent(event.actor, event.action, event.resource, outcome, event.reasons,
-                                               event.purpose, {"intent": identifier, **details}))
+        self._trail.append(session, replace(event, outcome=outcome, details={"intent": identifier, **details}))
 
     def reconcile(self, actor: Actor, settlers: Mapping[Action, Settler]) -> int:
-        """Settle every intent that a dead process left; return how many there were.
+        """Settle every intent whose process has died; return how many there were.
 
-        `actor` is the platform's own service account: it stands in the record of what was found.
+        `actor` is the platform's own service account: it stands in the record of what was found. A settler that
+        raises leaves its intent for the next start.
         """
         with self.database.reading() as session:
             rows = list(session.scalars(select(IntentRow).order_by(IntentRow.opened_at)))
-        for row in rows:
-            action, resource = Action(row.action), Resource(**json.loads(row.resource))
-            settler = settlers.get(action)
-            found = settler(OpenIntent(row.id, action, resource, json.loads(row.details))) if settler else "abandoned"
-            event = AuditEvent(actor, action, resource, "failed", ("reconciled at start",))
-            with self.database.transaction() as session:
-                self.close_intent(session, row.id, event, "done" if found == "done" else "failed", {"found": found})
-        return len(rows)
+        orphans = [row for row in rows if not alive(row.owner)]
+        for row in orphans:
+            self._settle(actor, row, settlers.get(Action(row.action)))
+        return len(orphans)
 
-    def _require(self, question: PolicyInput) -> Decision:
-        decision = self._engine.decide(question)
-        if not decision.allowed:
-            reasons = "; ".join(decision.reasons) or "no rule allows it"
+    def _settle(self, actor: Actor, row: IntentRow, settler: Settler | None) -> None:
+        action, resource = Action(row.action), Resource(**json.loads(row.resource))
+        found = settler(OpenIntent(row.id, action, resource, json.loads(row.details))) if settler else "abandoned"
+        event = AuditEvent(actor, action, resource, "failed", ("its process died; settled by another",))
+        with self.database.transaction() as session:
+            if session.get(IntentRow, row.id) is not None:
+                self.close_intent(session, row.id, event, "done" if found == "done" else "failed",
+                                  {"found": found, "on_behalf_of": row.actor})
+
+    def _fail_intent(self, identifier: str, event: AuditEvent, error: Exception) -> None:
+        with self.database.transaction() as session:
+            if session.get(IntentRow, identifier) is not None:
+                self.close_intent(session, identifier, event, "failed", {"error": _code(error)})
+
+    def _require(self, attempt: _Attempt) -> None:
+        question = attempt.question
+        attempt.decision = self._engine.decide(question)
+        if attempt.decision.allowed is not True:
+            reasons = " ".join(attempt.decision.reasons) or "No rule allows it."
             raise DeniedError(
                 "policy.denied", f"{question.actor.name or 'An unauthenticated caller'} may not "
-                f"{question.action.value} {question.resource.name}: {reasons}.",
+                f"{question.action.value} {question.resource.name}: {reasons}",
                 fix="Ask someone whose role allows it, or satisfy the rule named.", field=question.action.value)
-        return decision
 
     @contextmanager
-    def _recorded_failures(self, question: PolicyInput) -> Iterator[None]:
+    def _attempt(self, actor: Actor, action: Action, resource: Resource, context: Mapping[str, Any] | None,
+                 ) -> Iterator[_Attempt]:
+        attempt = _Attempt(PolicyInput(actor, action, resource, dict(context or {})))
         try:
-            yield
+            yield attempt
         except DeniedError as error:
-            self._record_alone(_event(question, "denied", (error.message,), {}))
+            self._record_alone(attempt.refusal(error))
             raise
         except Exception as error:
-            self._record_alone(_event(question, "failed", (), {"error": _code(error)}))
+            self._record_alone(attempt.event("failed", {"error": _code(error)}))
             raise
 
     def _record_alone(self, event: AuditEvent) -> None:
@@ -224,16 +262,10 @@ class Gate:
             self._trail.append(session, event)
 
 
-def _event(question: PolicyInput, outcome: Outcome, reasons: tuple[str, ...], details: Mapping[str, Any],
-           ) -> AuditEvent:
-    purpose = str(question.context.get("purpose", ""))
-    return AuditEvent(question.actor, question.action, question.resource, outcome, reasons, purpose, details)
-
-
-def _intent_row(identifier: str, question: PolicyInput, details: Mapping[str, Any]) -> IntentRow:
-    return IntentRow(id=identifier, action=question.action.value, actor=question.actor.id,
-                     resource=json.dumps(question.resource.as_input()), details=json.dumps(dict(details)),
-                     opened_at=datetime.now(UTC))
+def _intent_row(identifier: str, event: AuditEvent, details: Mapping[str, Any]) -> IntentRow:
+    return IntentRow(id=identifier, action=event.action.value, actor=event.actor.id,
+                     resource=json.dumps(event.resource.as_input()), details=json.dumps(dict(details)),
+                     owner=this_process(), opened_at=datetime.now(UTC).isoformat())
 
 
 def _code(error: Exception) -> str:
