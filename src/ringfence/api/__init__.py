@@ -1,0 +1,1 @@
+"""The HTTP face: parse, one service call, render."""

@@ -1,0 +1,1 @@
+"""Starts the platform's processes, keeps them alive, and ends them together."""
