@@ -37,8 +37,8 @@ MAX_BUNDLE = 1 << 30
 class SimulatorService:
     """Simulators of a project: immutable bundles, known by digest, signed when they are admitted."""
 
-    def __init__(self, gate: Gate, database: Database, blobs: BlobStore, queue: JobQueue, sandbox: Sandbox, keys: Keys,
-                 *, max_bundle: int = MAX_BUNDLE) -> None:
+    def __init__(self, gate: Gate, database: Database, blobs: BlobStore, queue: JobQueue, *, sandbox: Sandbox,
+                 keys: Keys, max_bundle: int = MAX_BUNDLE) -> None:
         self._gate, self._database, self._blobs, self._queue = gate, database, blobs, queue
         self._sandbox, self._keys, self._max_bundle = sandbox, keys, max_bundle
 
@@ -74,7 +74,7 @@ class SimulatorService:
             return writer.commit()
 
     def settle_build(self, intent: OpenIntent) -> str:
-        """Undo an upload whose process died: its bundle is removed unless a job owns it."""
+        """Undo an upload whose process died: no job owns its bundle, which is removed."""
         self._blobs.delete(Zone.SIMULATORS, str(intent.details["blob"]))
         return "its upload was removed"
 
