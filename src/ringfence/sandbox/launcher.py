@@ -11,7 +11,8 @@ Keeper to launcher: {"do": "start", "id", "argv", "uid", "cgroups", "cpus", "rli
                      "wall_seconds"} + descriptors (4 onwards in the fence's view; 3 is the control connection)
                     {"do": "kill", "id", "reason"}
 Launcher to keeper: {"event": "hello", "view", "why"}, {"event": "started", "id", "pid"},
-                    {"event": "ended", "id", "status", "signal", "entered", "cpu_seconds", "wall_seconds", "log", "reason"}
+                    {"event": "ended", "id", "status", "signal", "entered", "cpu_seconds", "wall_seconds", "log",
+                     "reason"}
 """
 
 from __future__ import annotations
@@ -289,7 +290,7 @@ def _become(request: dict[str, Any], descriptors: list[int], log: int, launcher:
         _die_with(launcher)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.execve(request["argv"][0], request["argv"], {})
+        os.execve(request["argv"][0], request["argv"], {})  # noqa: S606
     except BaseException as error:
         os.write(2, f"fence: {error}\n".encode())
     finally:

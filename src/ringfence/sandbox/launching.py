@@ -54,7 +54,7 @@ class LauncherProcess:
         ours, theirs = socket.socketpair()
         source = str(Path(ringfence_workload.__file__).resolve().parents[1])
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), str(os.getpid()), source],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 start_new_session=True)

@@ -27,11 +27,11 @@ TRIAL_LIMITS = Limits(memory=256 << 20, wall_seconds=20.0)
 class FencedWorkload:
     """A workload inside its fence."""
 
-    def __init__(self, launcher: LauncherProcess, launched: Launched, connection: Connection, uid: int,
-                 held: tuple[Group, Lease | None], limits: Limits) -> None:
-        self.connection, self.pid, self.uid = connection, launched.pid, uid
+    def __init__(self, launcher: LauncherProcess, launched: Launched, connection: Connection, *, limits: Limits,
+                 group: Group, lease: Lease | None) -> None:
+        self.connection, self.pid, self.uid = connection, launched.pid, lease.uid if lease else os.geteuid()
         self._launcher, self._launched, self._limits = launcher, launched, limits
-        self._group, self._lease = held
+        self._group, self._lease = group, lease
         self._lock = threading.Lock()
         self._exit: Exit | None = None
 
@@ -147,8 +147,7 @@ class BubblewrapSandbox:
                 raise UnavailableError("sandbox.no_limits", f"A workload's limits can't be set: {error}.",
                                        fix="Run `ringfence doctor`.") from error
             raise
-        uid = lease.uid if lease else os.geteuid()
-        return FencedWorkload(launcher, launched, connection, uid, (group, lease), spec.limits)
+        return FencedWorkload(launcher, launched, connection, limits=spec.limits, group=group, lease=lease)
 
     def _rlimits(self, limits: Limits) -> dict[str, int]:
         assert self._cgroups is not None

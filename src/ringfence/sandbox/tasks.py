@@ -7,6 +7,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ringfence.errors import UnavailableError, WorkloadError
@@ -19,10 +20,11 @@ from ringfence_workload.wire.messages import Message, PeerGoneError, PeerMisbeha
 # how long one that has handed in its result may take to end.
 POLL_SECONDS, MESSAGE_SECONDS, END_SECONDS = 0.25, 30.0, 10.0
 MAX_TEXT = 2000
+NO_INPUTS: Inputs = MappingProxyType({})
 
 
-def run_task(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[str, Any], inputs: Inputs = {},
-             on_event: OnEvent | None = None, should_stop: Callable[[], bool] | None = None) -> TaskResult:
+def run_task(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[str, Any],  # noqa: PLR0917
+             inputs: Inputs = NO_INPUTS, on_event: OnEvent | None = None, should_stop: Callable[[], bool] | None = None) -> TaskResult:
     """Run `task` in a fresh fence to its end; return its values and sealed outputs (the caller closes them).
 
     `inputs` are descriptors of sealed memory, which stay the caller's. `on_event` gets each checked `progress`
@@ -45,8 +47,8 @@ def run_task(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[s
         return TaskResult(_mapping(message.body, "values"), outputs, ended)
 
 
-def start_service(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[str, Any], inputs: Inputs = {},
-                  on_event: OnEvent | None = None) -> tuple[Workload, dict[str, Any]]:
+def start_service(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[str, Any],  # noqa: PLR0917
+                  inputs: Inputs = NO_INPUTS, on_event: OnEvent | None = None) -> tuple[Workload, dict[str, Any]]:
     """Start `task` and return once it is ready: the workload, which the caller ends, and what it says of itself.
 
     Raises:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from ringfence_workload.task import Job, TaskError
 from ringfence_workload.wire import memory
 from ringfence_workload.wire.spaces import Checker, SpaceSpec, from_json, to_json
-from ringfence_workload.wire.watchdog import Watchdog, WaitEndedError
+from ringfence_workload.wire.watchdog import WaitEndedError, Watchdog
 
 MAX_ENVS = 1 << 16
 MAX_BLOCK = 1 << 31
@@ -54,6 +54,22 @@ class StepBatch(NamedTuple):
     terminated: npt.NDArray[np.bool_]
     truncated: npt.NDArray[np.bool_]
     final_observations: Array
+
+
+class Batch(NamedTuple):
+    """Where a host writes one step: shapes and dtypes as in StepBatch, the two ends as uint8."""
+
+    observations: Array
+    finals: Array
+    rewards: npt.NDArray[np.float64]
+    terminated: npt.NDArray[np.uint8]
+    truncated: npt.NDArray[np.uint8]
+
+    @classmethod
+    def empty(cls, observation: SpaceSpec, num_envs: int) -> Batch:
+        """Return a batch in ordinary memory."""
+        shape, ends = (num_envs, *observation.shape), np.zeros((2, num_envs), np.uint8)
+        return cls(np.zeros(shape, observation.dtype), np.zeros(shape, observation.dtype), np.zeros(num_envs), *ends)
 
 
 @dataclass(frozen=True)
@@ -314,14 +330,12 @@ class ChannelClient:
 
 
 class ChannelServer:
-    """The simulator's end: `await_request`, fill `observations`, `rewards`, ..., then `answer`."""
+    """The simulator's end: `await_request`, fill `batch`, then `answer`."""
 
     def __init__(self, job: Job) -> None:
         block = Block(job)
         self.layout, self._block, self._header = block.layout, block, block.header
-        self.observations, self.finals = block.arrays["observations"], block.arrays["finals"]
-        self.rewards = block.arrays["rewards"]
-        self.terminated, self.truncated = block.arrays["terminated"], block.arrays["truncated"]
+        self.batch = Batch(*(block.arrays[name] for name in Batch._fields))
         self._actions, self._check = block.arrays["actions"], Checker(block.layout.action)
         self._spinner = Spinner(job.parameters.get("spin_microseconds"))
         self._number = 0
