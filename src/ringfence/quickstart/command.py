@@ -54,8 +54,6 @@ def quickstart(home: Path, options: Options, *, as_json: bool = False) -> dict[s
     if broken:
         raise RingfenceError("quickstart.promise", f"Not every promise was kept: {'; '.join(broken)}.",
                              fix=f"See {home}/summary.json.")
-    if as_json:
-        print(json.dumps(content, indent=2))
     return content
 
 
@@ -110,6 +108,7 @@ def _leave(story: Story) -> None:
     password = story.cast.secret(EXPLORER)
     write_private(story.home / "client" / "explorer.json",
                   json.dumps({"name": EXPLORER, "password": password}).encode())
+    ringfence(story.home, "login", EXPLORER, "--password-stdin", stdin=f"{password}\n")
     story.cast.secrets_file.unlink(missing_ok=True)
     if not story.options.keep_running:
         ringfence(story.home, "down")

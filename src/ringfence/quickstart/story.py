@@ -97,14 +97,15 @@ def run_example(story: Story, script: str, *arguments: str) -> None:
                                fix="See `examples/icu_sepsis/README.md`; then run the same command again.")
 
 
-def ringfence(home: Path, *arguments: str) -> dict[str, Any]:
+def ringfence(home: Path, *arguments: str, stdin: str = "") -> dict[str, Any]:
     """Run the command line as a user would, with --json; return what it printed.
 
     Raises:
         RingfenceError: as the command reported.
     """
     command = [sys.executable, "-m", "ringfence.cli.main", *arguments, "--json"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(home))
+    finished = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False,
+                              env=_environment(home))
     if finished.returncode:
         lines = (finished.stderr or finished.stdout).strip().splitlines()
         raise RingfenceError("quickstart.command", lines[-1] if lines else f"`ringfence {arguments[0]}` failed.")
