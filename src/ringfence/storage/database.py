@@ -69,7 +69,8 @@ def _translated() -> Iterator[None]:
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, isolation_level="SERIALIZABLE")
-    engine = create_engine(url, connect_args={"timeout": 30.0})
+    # No bound on connections: one that waits for the write lock must not starve a reader that its holder waits for.
+    engine = create_engine(url, connect_args={"timeout": 30.0}, pool_size=8, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
