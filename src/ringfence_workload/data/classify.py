@@ -1,7 +1,7 @@
 """The task `data.classify`: what in this file identifies people?
 
-Every column is looked at as a whole, vectorised: checksums, forms, dictionaries, what its name hints, statistics. Run on
-a file, with no platform: `python -m ringfence_workload.data.classify FILE` prints the findings as JSON.
+Every column is looked at as a whole, vectorised: checksums, forms, dictionaries, what its name hints, statistics.
+Run on a file, with no platform: `python -m ringfence_workload.data.classify FILE` prints the findings as JSON.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def line_of_row(data: memoryview, row: int) -> int:
 def _delimiter(start: bytes) -> int:
     header = start.split(b"\n", 1)[0]
     outside = b"".join(header.split(b'"')[0::2])
-    return max(DELIMITERS, key=lambda candidate: outside.count(candidate))
+    return max(DELIMITERS, key=outside.count)
 
 
 def _row_ends(piece: Any, last: bool, line: int) -> tuple[Any, int]:

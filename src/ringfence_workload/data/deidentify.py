@@ -91,10 +91,10 @@ def _anonymise(table: pl.DataFrame, declaration: Mapping[str, Any],
 def _require_enough(measured: anonymity.Anonymity, wanted: Mapping[str, Any]) -> None:
     most, share = float(wanted.get("max_suppressed_share", 1.0)), measured.suppressed_share
     if share > most or not measured.rows:
-        raise TaskError("data.too_much_suppressed", f"To reach k = {wanted['k']}, {share:.1%} of the rows would have to "
-                        f"go; the declaration allows {most:.1%}.", field="anonymity.max_suppressed_share",
-                        value=f"{share:.4f}", fix="Generalise the quasi-identifiers further (a decade for a year), drop "
-                        "one of them, or bring more subjects.")
+        raise TaskError("data.too_much_suppressed", f"To reach k = {wanted['k']}, {share:.1%} of the rows would have "
+                        f"to go; the declaration allows {most:.1%}.", field="anonymity.max_suppressed_share",
+                        value=f"{share:.4f}", fix="Generalise the quasi-identifiers further (a decade for a year), "
+                        "drop one of them, or bring more subjects.")
     if measured.k < int(wanted["k"]):
         raise TaskError("data.not_anonymous", f"The result has k = {measured.k}, needed is {wanted['k']}.",
                         field="anonymity.k", value=str(measured.k), fix="Generalise the quasi-identifiers further.")

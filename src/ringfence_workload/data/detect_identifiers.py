@@ -10,19 +10,24 @@ import polars as pl
 from ringfence_workload.data import checks
 from ringfence_workload.data.column import Column, Match
 from ringfence_workload.data.dictionary import known
+from ringfence_workload.data.hints import words_of
 
 ENOUGH = 30  # distinct values, for a rule that chance would pass in one of a few
 EMAIL = r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 PHONE_WRITTEN = (r"^(?:\+|00)?[(]?\+?\d[\d\s().\-/]{5,20}\d(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?$")
-_STREET = (r"(?i)\b(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|square|sq|terrace|"
-           r"circle|cir|parkway|pkwy|highway|hwy|close|crescent|apt|suite|apartment|unit|p\.? ?o\.? box|rue|avenue|chemin|"
-           r"place|calle|avenida|av|plaza|paseo|via|viale|piazza|corso|rua|travessa|straat|laan|weg|gata|gatan|vägen|vej|"
-           r"platz|allee|ring|ulica|ul)\b|(?:straße|strasse|str\.|weg|gasse|platz|allee|straat|laan|gatan|vägen|vej)(?:\s|$)")
+_STREET = (
+    r"(?i)\b(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|square|sq|terrace"
+    r"|circle|cir|parkway|pkwy|highway|hwy|close|crescent|apt|suite|apartment|unit|p\.? ?o\.? box|rue|chemin|calle"
+    r"|avenida|av|plaza|paseo|via|viale|piazza|corso|rua|travessa|straat|laan|weg|gata|gatan|vägen|vej|platz|allee"
+    r"|ring|ulica|ul)\b|(?:straße|strasse|str\.|weg|gasse|platz|allee|straat|laan|gatan|vägen|vej)(?:\s|$)")
 _US_TAIL = r",? [A-Z]{2},? \d{5}(?:-\d{4})?$"
 _COMPANY = r"(?i)\b(?:inc|llc|ltd|gmbh|plc|ag|corp|group|sons|co|company|hospital|clinic|university|bank)\b|&| and "
-_NAME_FORM = r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?[\p{L}][\p{L}'’.\-]*(?:,? [\p{L}][\p{L}'’.\-]*){0,5}$"
-_PERSON_PAGE = (r"(?i)/(?:~|in/|u/|users?/|profiles?|people/|members?/|author/|@)|facebook\.com/|twitter\.com/|//x\.com/|"
-                r"instagram\.com/|github\.com/|linkedin\.com/|tiktok\.com/")
+_NAME_FORM = (r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?[\p{L}][\p{L}'’.\-]*"
+              r"(?:,? [\p{L}][\p{L}'’.\-]*){0,5}$")
+_PERSON_PAGE = (r"(?i)/(?:~|in/|u/|users?/|profiles?|people/|members?/|author/|@)|facebook\.com/|twitter\.com/"
+                r"|//x\.com/|instagram\.com/|github\.com/|linkedin\.com/|tiktok\.com/")
+_CARD = r"^[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}$|^3\d{3}[ -]?\d{6}[ -]?\d{4,5}$|^[2-6]\d{12,18}$"
+_NO_PHONE = r"^\d{3}-\d{2}-\d{4}$|^\d+(?:\.\d+){3}$|^\d{4}-\d\d-\d\d"
 
 
 def email(column: Column) -> Match | None:
@@ -55,7 +60,7 @@ def url(column: Column) -> Match | None:
     if column.share(r"^(?:https?://|www\.)\S+$") < 0.8:
         return None
     share = column.share(_PERSON_PAGE)
-    if share >= 0.3 or (column.hinted("URL", "USERNAME") and {"profile", "linkedin", "homepage"} & set(column.name.split("_"))):
+    if share >= 0.3 or {"profile", "linkedin", "homepage"}.intersection(words_of(column.name)):
         return Match("URL", 0.85, _said(share, "are pages of people"))
     return None
 
@@ -72,7 +77,7 @@ def iban(column: Column) -> Match | None:
 
 def credit_card(column: Column) -> Match | None:
     """Payment card numbers, by the Luhn check and the issuer's first digits."""
-    plain = _digits_only(column, r"^[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}$|^3\d{3}[ -]?\d{6}[ -]?\d{4,5}$|^[2-6]\d{12,18}$")
+    plain = _digits_only(column, _CARD)
     if plain is None:
         return None
     share = checks.by_length(plain, checks.luhn)
@@ -110,7 +115,7 @@ def phone(column: Column) -> Match | None:
     punctuated = column.share(r"^\+|[()]|\d[\-. /]\d+[\-. ]\d|x\d+$")
     if hinted and share >= 0.5:
         return Match("PHONE", 0.96, _said(share, "are phone numbers"))
-    if column.kind in {"date", "datetime"} or column.share(r"^\d{3}-\d{2}-\d{4}$|^\d+(?:\.\d+){3}$|^\d{4}-\d\d-\d\d") > 0.3:
+    if column.kind in {"date", "datetime"} or column.share(_NO_PHONE) > 0.3:
         return None
     telling = column.share(r"^\+\d|^\(?\d{3}\)?[ .\-]?\d{3}[ .\-]\d{4}|^00[1-9]|x\d+$|^0\d{1,4}[ /\-]\d|^\(0?\d+\)")
     if share >= 0.8 and punctuated >= 0.8 and telling >= 0.5:
@@ -150,10 +155,13 @@ def national_id(column: Column) -> Match | None:
 
 
 _NATIONAL: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
-    (r"^\d{3}[ -]?\d{3}[ -]?\d{4}$", checks.nhs, "UK NHS"), (r"^\d{11}$", checks.pesel, "Polish PESEL"),
-    (r"^\d{3}\.?\d{3}\.?\d{3}-?\d{2}$", checks.cpf, "Brazilian CPF"), (r"^\d{4} ?\d{4} ?\d{4}$", checks.aadhaar, "Indian Aadhaar"),
+    (r"^\d{3}[ -]?\d{3}[ -]?\d{4}$", checks.nhs, "UK NHS"),
+    (r"^\d{11}$", checks.pesel, "Polish PESEL"),
+    (r"^\d{3}\.?\d{3}\.?\d{3}-?\d{2}$", checks.cpf, "Brazilian CPF"),
+    (r"^\d{4} ?\d{4} ?\d{4}$", checks.aadhaar, "Indian Aadhaar"),
     (r"^[12] ?\d{2} ?\d{2} ?\d{2} ?\d{3} ?\d{3} ?\d{2}$", checks.insee, "French NIR"),
-    (r"^\d{2} ?\d{3} ?\d{3} ?\d{3}$", checks.steuer_id, "German tax"), (r"^\d{9}$", checks.bsn, "Dutch citizen service"),
+    (r"^\d{2} ?\d{3} ?\d{3} ?\d{3}$", checks.steuer_id, "German tax"),
+    (r"^\d{9}$", checks.bsn, "Dutch citizen service"),
     (r"^\d{3}[ -]\d{3}[ -]\d{3}$", checks.luhn, "Canadian social insurance"),
 )
 
@@ -230,7 +238,7 @@ def _digits_only(column: Column, pattern: str) -> pl.Series | None:
 
 def _spread(values: pl.Series, prefix: int, share: float) -> bool:
     """Say whether the values begin in many ways: numbers handed out in order do not."""
-    return values.str.head(prefix).n_unique() > min(60, share * len(values) + 5)
+    return bool(values.str.head(prefix).n_unique() > min(60, share * len(values) + 5))
 
 
 def _unordered(column: Column) -> bool:
@@ -249,4 +257,5 @@ def _said(share: float, what: str) -> str:
 
 
 DETECTORS: tuple[Callable[[Column], Match | None], ...] = (
-    email, mac_address, ip_address, iban, url, ssn, credit_card, national_id, phone, record_number, address, person_name)
+    email, mac_address, ip_address, iban, url, ssn, credit_card, national_id, phone, record_number, address,
+    person_name)

@@ -9,14 +9,12 @@ from collections.abc import Callable
 import polars as pl
 
 from ringfence_workload.data.column import Column, Match
-from ringfence_workload.data.dictionary import known
+from ringfence_workload.data.dictionary import known, vocabulary
 from ringfence_workload.data.types import date_formats, datetime_formats
 
-_SEXES = frozenset(["m", "f", "male", "female", "man", "woman", "men", "women", "boy", "girl", "w", "d", "mann", "frau", "männlich", "weiblich", "maschio", "femmina", "homme", "femme", "hombre", "mujer", "masculino", "femenino", "feminino", "masculin", "féminin", "divers", "other", "o", "x", "u", "unknown", "nonbinary", "non-binary", "transgender", "intersex", "1", "2", "0", "9"])
-_TELLING = (frozenset(["m", "male", "man", "men", "mann", "männlich", "homme", "hombre", "maschio", "masculino", "masculin", "boy"]),
-            frozenset(["f", "w", "female", "woman", "women", "frau", "weiblich", "femme", "mujer", "femmina", "femenino", "feminino", "féminin", "girl"]))
-_POSTCODES = (r"^[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}$", r"^[A-Z]\d[A-Z] ?\d[A-Z]\d$", r"^\d{5}-\d{4}$", r"^\d{4} [A-Z]{2}$",
-              r"^\d{2}-\d{3}$", r"^\d{5}-\d{3}$")
+_SEXES, _TELLING = vocabulary("sexes"), (vocabulary("male"), vocabulary("female"))
+_POSTCODES = (r"^[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}$", r"^[A-Z]\d[A-Z] ?\d[A-Z]\d$", r"^\d{5}-\d{4}$",
+              r"^\d{4} [A-Z]{2}$", r"^\d{2}-\d{3}$", r"^\d{5}-\d{3}$")
 
 
 def date_of_birth(column: Column) -> Match | None:
@@ -59,7 +57,8 @@ def sex(column: Column) -> Match | None:
 
 def postcode(column: Column) -> Match | None:
     """Postal codes."""
-    if column.hinted("POSTCODE") and column.share(r"^(?i)[A-Z]{0,2}[ -]?\d[0-9A-Z -]{1,8}(?:\.0)?$|^[A-Z]{1,2}\d") > 0.8:
+    form = r"^(?i)[A-Z]{0,2}[ -]?\d[0-9A-Z -]{1,8}(?:\.0)?$|^[A-Z]{1,2}\d"
+    if column.hinted("POSTCODE") and column.share(form) > 0.8:
         return Match("POSTCODE", 0.95, "the name says so, and the values look like codes")
     if len(column.sample) >= 5 and max(column.share(pattern) for pattern in _POSTCODES) > 0.95:
         return Match("POSTCODE", 0.8, "the values have the form of one country's postal codes")

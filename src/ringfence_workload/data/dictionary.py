@@ -21,6 +21,14 @@ def words(name: str) -> frozenset[str]:
     return frozenset(entry for entry in entries if entry)
 
 
+@cache
+def vocabulary(section: str) -> frozenset[str]:
+    """Return the entries of one section of `words/hints.txt`."""
+    text = (_FOLDER / "hints.txt").read_text("utf-8")
+    body = text.split(f"[{section}]\n", 1)[1].split("\n[", 1)[0]
+    return frozenset(" ".join(entry.split()) for entry in body.split(",") if entry.strip())
+
+
 def known(values: pl.Series, *lists: str) -> pl.Series:
     """Return which values (any case) stand in one of the lists."""
     entries = sorted(frozenset().union(*(words(name) for name in lists)))

@@ -14,7 +14,8 @@ LINKED_ROWS = 20_000
 _MARKS: tuple[tuple[str, str, str], ...] = (
     ("an e-mail address", "@", EMAIL),
     ("a US Social Security number", "-", r"\b\d{3}-\d{2}-\d{4}\b"),
-    ("a phone number", "", r"(?:^|[^\w.])(?:\+\d{1,3}[ .-]?\(?\d|\(\d{3}\) ?\d{3}[ .-]|\d{3}[.-]\d{3}[.-]\d{4})[\d ().-]*"),
+    ("a phone number", "",
+     r"(?:^|[^\w.])(?:\+\d{1,3}[ .-]?\(?\d|\(\d{3}\) ?\d{3}[ .-]|\d{3}[.-]\d{3}[.-]\d{4})[\d ().-]*"),
     ("a medical record number", "", r"(?i)\b(?:mrn|patient (?:id|no))[:# ]{1,3}[A-Z]{0,3}\d{4,}"),
     ("a person with a title", ".", r"\b(?:Mr|Mrs|Ms|Dr)\. \p{Lu}\p{Ll}+"),
 )
@@ -42,7 +43,8 @@ def embedded(column: Column) -> tuple[float, str]:
 
 
 def _named(column: Column) -> float:
-    pairs = column.sample.str.extract_all(r"\p{Lu}\p{Ll}+ \p{Lu}\p{Ll}+").list.explode(keep_nulls=False, empty_as_null=False)
+    pairs = column.sample.str.extract_all(r"\p{Lu}\p{Ll}+ \p{Lu}\p{Ll}+")
+    pairs = pairs.list.explode(keep_nulls=False, empty_as_null=False)
     if not len(pairs):
         return 0.0
     lower = pairs.str.to_lowercase()
@@ -65,7 +67,7 @@ def free_text(column: Column) -> Match | None:
 
 
 def linked(column: Column, identifiers: Sequence[tuple[str, Column]]) -> Match | None:
-    """Recognise a column that repeats, alone or among other words, what an identifier's column holds in the same row."""
+    """Recognise a column that repeats, alone or among other words, an identifier that the same row holds."""
     mine = column.raw.head(LINKED_ROWS)
     for kind, other in identifiers:
         theirs = other.raw.head(LINKED_ROWS).str.strip_chars()
@@ -80,5 +82,5 @@ def linked(column: Column, identifiers: Sequence[tuple[str, Column]]) -> Match |
             continue
         within = float(rows.select(pl.col("mine").str.contains(pl.col("theirs"), literal=True)).to_series().mean() or 0)
         if within > 0.0005:
-            return Match("FREE_TEXT", 0.97, f"{within:.1%} of the rows hold their own {kind} of the column {other.name!r}")
+            return Match("FREE_TEXT", 0.97, f"{within:.1%} of the rows hold their own {kind} ({other.name!r})")
     return None

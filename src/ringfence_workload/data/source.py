@@ -54,7 +54,7 @@ class Source:
 
     def row(self, row: int) -> dict[str, str | None]:
         """Return one data row (0: the first after the header), as text."""
-        return self._scan().slice(row, 1).collect().row(0, named=True)
+        return dict(self._scan().slice(row, 1).collect().row(0, named=True))
 
     @property
     def digest(self) -> bytes:
