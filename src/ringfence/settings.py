@@ -5,32 +5,13 @@ Every field is an environment variable: `RINGFENCE_HOME`, `RINGFENCE_SERVER__POR
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ringfence.errors import InvalidError
-
-DEFAULT_PORT = 8443
-
-
-def default_home() -> Path:
-    """Return `RINGFENCE_HOME`, or `~/.ringfence`."""
-    return Path(os.environ.get("RINGFENCE_HOME") or Path.home() / ".ringfence").expanduser().absolute()
-
-
-def default_policies() -> Path:
-    """Return the folder of shipped rules: the packaged copy, or the checkout's."""
-    packaged = Path(__file__).parent / "policies"
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "policies"
-
-
-def default_environments() -> Path:
-    """Return the folder that holds one Python environment per kind of workload."""
-    return Path(sys.prefix) / "envs"
+from ringfence.paths import DEFAULT_PORT, default_environments, default_home, default_policies
 
 
 class _Section(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -184,10 +185,8 @@ class Client:
         return self._items(f"/runs/{_word(identifier)}/metrics", after=after)
 
     def wait_run(self, identifier: str, states: Collection[str] = ("done",), on_progress: OnView | None = None,
-                 poll_seconds: float = 0.5) -> Json:
+                 poll_seconds: float = 1.0) -> Json:
         """Wait until a run is in one of `states` or has failed; return it, failed or not."""
-        import time
-
         while True:
             view = self.run(identifier)
             if on_progress:
@@ -209,7 +208,7 @@ class Client:
 
     def model_package(self, reference: str) -> bytes:
         """Return the signed package of `name@3`."""
-        return self._transport.bytes(f"{_API}{_version(reference)}/package")
+        return self._transport.download(f"{_API}{_version(reference)}/package")
 
     def verify_model(self, reference: str) -> Json:
         """Have the platform verify the package that it stores."""

@@ -22,8 +22,8 @@ class Transport:
 
     def __init__(self, url: str, ca: Path | None, token: str | None) -> None:
         if not url.startswith("https://"):
-            raise InvalidError("client.url", f"{url or 'An empty text'} is not an https:// URL.", field="url", value=url,
-                               fix="Give the platform's URL as `ringfence up` printed it.")
+            raise InvalidError("client.url", f"{url or 'An empty text'} is not an https:// URL.", field="url",
+                               value=url, fix="Give the platform's URL as `ringfence up` printed it.")
         self._url = url.rstrip("/")
         self._http = httpx.Client(base_url=self._url, verify=_trusting(ca), timeout=_TIMEOUT, trust_env=False,
                                   headers={"User-Agent": f"ringfence/{__version__}"})
@@ -39,7 +39,7 @@ class Transport:
         response = self._exchange(method, path, json=json, params=query)
         return self._body(response)
 
-    def bytes(self, path: str) -> bytes:
+    def download(self, path: str) -> bytes:
         """Return the raw body of a GET. Raises as `call`."""
         return self._exchange("GET", path).content
 

@@ -59,6 +59,11 @@ class Home:
         """Return the certificate of the platform's authority: what a client must trust."""
         return self.platform / "ca" / "ca.pem"
 
+    @property
+    def bootstrap_file(self) -> Path:
+        """Return the file of the one-time token with which the first administrator is created."""
+        return self.platform / "bootstrap-token"
+
     def prepare(self) -> None:
         """Make the folders, each for its owner alone.
 

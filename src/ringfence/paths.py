@@ -1,0 +1,25 @@
+"""Where things are by default. Only the standard library, so that a command line may ask in no time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+DEFAULT_PORT = 8443
+
+
+def default_home() -> Path:
+    """Return `RINGFENCE_HOME`, or `~/.ringfence`."""
+    return Path(os.environ.get("RINGFENCE_HOME") or Path.home() / ".ringfence").expanduser().absolute()
+
+
+def default_environments() -> Path:
+    """Return the folder that holds one Python environment per kind of workload."""
+    return Path(os.environ.get("RINGFENCE_ENVIRONMENTS") or Path(sys.prefix) / "envs")
+
+
+def default_policies() -> Path:
+    """Return the folder of shipped rules: the packaged copy, or the checkout's."""
+    packaged = Path(__file__).parent / "policies"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "policies"
