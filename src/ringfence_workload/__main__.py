@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import resource
 import sys
 import traceback
 
@@ -28,6 +30,7 @@ TASKS = {
 
 def main(descriptor: int) -> int:
     """Run the one task that comes over `descriptor`; return the process's exit status."""
+    _limit_processes()
     connection = Connection.from_descriptor(descriptor)
     try:
         message = connection.receive()
@@ -37,6 +40,13 @@ def main(descriptor: int) -> int:
         return _run(job)
     except PeerGoneError:
         return 3
+
+
+def _limit_processes() -> None:
+    """Take a limit that only holds when set inside the fence's user namespace, before any user's code runs."""
+    limit = int(os.environ.pop("RINGFENCE_PROCESSES", "0"))
+    if limit:
+        resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
 
 
 def _run(job: Job) -> int:

@@ -10,6 +10,7 @@ Workload to keeper:         {"event": "progress", "share", "text"}
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,8 +43,9 @@ class Job:
         self.connection.send({"event": "progress", "share": share, "text": text})
 
     def metric(self, step: int, values: Mapping[str, float]) -> None:
-        """Report numbers measured at `step`."""
-        self.connection.send({"event": "metric", "step": step, "values": dict(values)})
+        """Report numbers measured at `step`; one that is not finite is reported as null."""
+        numbers = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self.connection.send({"event": "metric", "step": step, "values": numbers})
 
     def ready(self, values: Mapping[str, Any]) -> None:
         """Tell the keeper that this service now answers."""

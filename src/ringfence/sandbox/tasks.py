@@ -19,12 +19,13 @@ from ringfence_workload.wire.messages import Message, PeerGoneError, PeerMisbeha
 # How often a waiting keeper asks whether it should stop, how long a workload may take over one message, and
 # how long one that has handed in its result may take to end.
 POLL_SECONDS, MESSAGE_SECONDS, END_SECONDS = 0.25, 30.0, 10.0
-MAX_TEXT = 2000
+MAX_TEXT, MAX_NUMBER = 2000, 1e300
 NO_INPUTS: Inputs = MappingProxyType({})
 
 
 def run_task(sandbox: Sandbox, spec: FenceSpec, task: str, parameters: Mapping[str, Any],  # noqa: PLR0917
-             inputs: Inputs = NO_INPUTS, on_event: OnEvent | None = None, should_stop: Callable[[], bool] | None = None) -> TaskResult:
+             inputs: Inputs = NO_INPUTS, on_event: OnEvent | None = None,
+             should_stop: Callable[[], bool] | None = None) -> TaskResult:
     """Run `task` in a fresh fence to its end; return its values and sealed outputs (the caller closes them).
 
     `inputs` are descriptors of sealed memory, which stay the caller's. `on_event` gets each checked `progress`
@@ -77,10 +78,10 @@ def _hand_over(workload: Workload, task: str, parameters: Mapping[str, Any], inp
 
 def _await_final(workload: Workload, spec: FenceSpec, on_event: OnEvent | None,
                  should_stop: Callable[[], bool] | None, final: str) -> Message:
-    deadline = time.monotonic() + spec.limits.wall_seconds
+    patience = _Patience(workload, spec.limits.wall_seconds, should_stop)
     with _misbehaviour(workload):
         while True:
-            message = _next(workload, deadline, should_stop)
+            message = patience.next()
             kind = message.body.get("event")
             if kind == final:
                 return message
@@ -102,19 +103,35 @@ def _misbehaviour(workload: Workload) -> Iterator[None]:
         raise _died(workload) from error
 
 
-def _next(workload: Workload, deadline: float, should_stop: Callable[[], bool] | None) -> Message:
-    while not select.select([workload.connection.fileno()], [], [], POLL_SECONDS)[0]:
-        if should_stop and should_stop():
-            workload.kill("it was asked to stop")
-            raise WorkloadError("workload.stopped", "The workload was stopped before it had finished.")
-        if time.monotonic() >= deadline:
-            ended = workload.kill("it ran longer than it may")
+class _Patience:
+    """How long a keeper listens: to the deadline, or until it is asked to stop; a flood of messages changes nothing."""
+
+    def __init__(self, workload: Workload, seconds: float, should_stop: Callable[[], bool] | None) -> None:
+        self._workload, self._should_stop = workload, should_stop
+        self._deadline, self._asked = time.monotonic() + seconds, 0.0
+        self._poll = select.poll()
+        self._poll.register(workload.connection.fileno(), select.POLLIN)
+
+    def next(self) -> Message:
+        self._check()
+        while not self._poll.poll(POLL_SECONDS * 1000):
+            self._check()
+        try:
+            return self._workload.connection.receive(MESSAGE_SECONDS)
+        except TimeoutError as error:
+            raise PeerMisbehavedError("it began a message and did not end it") from error
+
+    def _check(self) -> None:
+        now = time.monotonic()
+        if now >= self._deadline:
+            ended = self._workload.kill("it ran longer than it may")
             raise WorkloadError("workload.timeout", f"The workload ran longer than it may: {ended.wall_seconds:.0f} s.",
                                 fix="Give it more time (wall_seconds), or less to do.")
-    try:
-        return workload.connection.receive(MESSAGE_SECONDS)
-    except TimeoutError as error:
-        raise PeerMisbehavedError("it began a message and did not end it") from error
+        if self._should_stop and now - self._asked >= POLL_SECONDS:
+            self._asked = now
+            if self._should_stop():
+                self._workload.kill("it was asked to stop")
+                raise WorkloadError("workload.stopped", "The workload was stopped before it had finished.")
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
@@ -122,14 +139,14 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
     kind = body.get("event")
     if kind == "progress" and _number(body.get("share")) and isinstance(body.get("text"), str):
         return {"event": kind, "share": min(1.0, max(0.0, float(body["share"]))), "text": body["text"][:MAX_TEXT]}
-    if kind == "metric" and isinstance(body.get("step"), int) and isinstance(body.get("values"), dict):
+    if kind == "metric" and _number(body.get("step")) and isinstance(body.get("values"), dict):
         values = {str(name)[:100]: float(value) for name, value in body["values"].items() if _number(value)}
-        return {"event": kind, "step": body["step"], "values": values}
+        return {"event": kind, "step": int(body["step"]), "values": values}
     raise PeerMisbehavedError(f"it sent an event that the protocol does not know: {str(kind)[:100]!r}")
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER <= value <= MAX_NUMBER
 
 
 def _mapping(body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -144,9 +144,13 @@ def _remaining(deadline: float | None) -> float | None:
 
 def _parse(payload: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(payload)
+        body = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise PeerMisbehavedError("a message is not valid JSON") from error
     if not isinstance(body, dict):
         raise PeerMisbehavedError("a message is not a JSON object")
     return body
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
