@@ -23,3 +23,9 @@ def default_policies() -> Path:
     """Return the folder of shipped rules: the packaged copy, or the checkout's."""
     packaged = Path(__file__).parent / "policies"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "policies"
+
+
+def environment_names(folder: Path) -> tuple[str, ...]:
+    """Return the environments that this version knows (`base`, `sb3`), and any others in the folder."""
+    found = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return tuple(dict.fromkeys(("base", "sb3", *sorted(found))))

@@ -45,7 +45,7 @@ def show(reference: Annotated[str, typer.Argument(help="name@3, or name for the 
 
 def _of_the_agent(view: Json) -> Json:
     evaluation = view.get("evaluation") or {}
-    scores: Json = evaluation.get("evaluation", evaluation)
+    scores: Json = evaluation.get("evaluation") or evaluation
     agent: Json = scores.get("agent") or {}
     return agent
 

@@ -96,7 +96,7 @@ def _live(client: Client, run: str) -> Json:
 
 def number_of(metric: Json) -> int:
     """Return the number after which newer metrics are asked for."""
-    return int(metric.get("number", metric["step"]))
+    return int(metric.get("number") or metric["step"])
 
 
 def picture(view: Json, metrics: list[Json], width: int) -> Any:

@@ -1,0 +1,31 @@
+"""How the platform does, for those whose role may know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ringfence import __version__
+from ringfence.errors import UnavailableError
+from ringfence.sandbox.sandbox import Sandbox
+from ringfence.trust.domain import Action, Actor, Resource
+from ringfence.trust.gate import Gate
+
+
+class StatusService:
+    """The `platform.show` verb."""
+
+    def __init__(self, gate: Gate, sandbox: Sandbox, worker_alive: Callable[[], bool]) -> None:
+        self._gate, self._sandbox, self._worker_alive = gate, sandbox, worker_alive
+
+    def show(self, actor: Actor) -> dict[str, Any]:
+        """Return the version, whether a worker lives, and what the fences enforce here."""
+        with self._gate.read(actor, Action.PLATFORM_SHOW, Resource("platform", "platform", actor.project)):
+            worker = self._worker_alive()
+        try:
+            guarantees, problem = [asdict(guarantee) for guarantee in self._sandbox.guarantees()], ""
+        except UnavailableError as error:
+            guarantees, problem = [], error.line()
+        return {"version": __version__, "worker": {"alive": worker}, "guarantees": guarantees,
+                "sandbox_problem": problem}
