@@ -1,6 +1,6 @@
 """The ICU-Sepsis MDP as the `icu-sepsis` package ships it, in a compact form that is the same number for number.
 
-Choudhary, Gupta, Thomas: "ICU-Sepsis: A Benchmark MDP Built from Real Medical Data", RLC 2024 (estimated from MIMIC-III).
+Estimated from MIMIC-III: Choudhary, Gupta, Thomas, "ICU-Sepsis: A Benchmark MDP Built from Real Medical Data", 2024.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def prepare(folder: Path) -> Path:
         if folder.resolve() != SOURCE.resolve():
             shutil.copyfile(SOURCE / name, folder / name)
     _write_tables(tables, folder / "tables.npz")
-    states, actions = tables.row_of.shape
+    actions = tables.row_of.shape[1]
     unused = tables.clinicians.sum(axis=1) == 0
     clinicians = np.where(unused[:, None], 1 / actions, tables.clinicians)
     _write_agent(clinicians, "stochastic", folder / "baselines" / "clinicians")
