@@ -5,32 +5,40 @@ import rego.v1
 
 releasable := {"subject", "stay", "birth_year", "region", "step", "state", "action", "next_state", "reward"}
 
-deny contains msg if {
+# A release is decided when it is asked for, and again on what came of it. Only then is there anything to judge.
+measured if {
 	input.action == "dataset.release"
+	not input.context.phase == "request"
+}
+
+deny contains msg if {
+	measured
 	not enough_people_alike
 	msg := "At least 5 people must share every combination of birth year and region."
 }
 
 deny contains msg if {
-	input.action == "dataset.release"
+	measured
 	not little_suppressed
-	msg := "More than a fifth of the people would be left out: the data would no longer speak for all of them."
+	msg := "More than a fifth would be left out: the data would no longer speak for everyone."
 }
 
 deny contains msg if {
-	input.action == "dataset.release"
-	input.context.purpose != "sepsis-treatment"
-	msg := sprintf("The ethics board approved these stays for sepsis-treatment, not for %s.", [input.context.purpose])
+	measured
+	not approved_purpose
+	msg := "The ethics board approved these stays for sepsis-treatment and for nothing else."
 }
 
 deny contains msg if {
-	input.action == "dataset.release"
+	measured
 	some column in input.context.columns
 	not column in releasable
-	msg := sprintf("The column %v is not among those the ethics board approved.", [column])
+	msg := sprintf("The column %v is not among those that the ethics board approved.", [column])
 }
 
 # Named, so that a figure that is missing denies too.
 enough_people_alike if input.context.k >= 5
 
 little_suppressed if input.context.suppressed_share <= 0.2
+
+approved_purpose if input.context.purpose == "sepsis-treatment"
