@@ -43,6 +43,7 @@ deny contains "The roles that its person holds already are not known." if {
 deny contains "The role worker is the platform's own." if {
 	input.action == "account.create"
 	"worker" in input.context.roles
+	not makes_the_worker
 }
 
 deny contains "Once there is a security officer, only a security officer creates another." if {

@@ -35,6 +35,17 @@ permitted if {
 	input.action in {"platform.bootstrap", "account.login"}
 }
 
+# The platform's own process makes its own service account, once.
+permitted if makes_the_worker
+
+makes_the_worker if {
+	input.actor.kind == "workload"
+	input.actor.id == "platform"
+	input.action == "account.create"
+	input.resource.name == "worker"
+	input.context.roles == ["worker"]
+}
+
 deny contains msg if {
 	not permitted
 	msg := sprintf("This is for %s.", [roles_that_may(input.action)])

@@ -7,14 +7,11 @@ made when it is first needed, once, however many processes ask; but nothing is e
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
-import stat
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -23,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ringfence.errors import InvalidError, TamperedError, UnavailableError
+from ringfence.errors import InvalidError, MissingError, TamperedError, UnavailableError
+from ringfence.trust import private_files
 
 _MAGIC = b"RFWRAP1\n"
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,40}", re.ASCII)
@@ -37,11 +35,7 @@ class FileKeys:
         self._folder = folder
         self._lock = threading.Lock()
         self._read: dict[str, bytes] = {}
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unusable(folder, str(error.strerror)) from error
-        _require_private(folder, os.stat(folder))
+        private_files.make_folder(folder)
 
     def wrap(self, purpose: str, key: bytes, context: bytes) -> bytes:
         """Return `key` encrypted for `purpose`; see `Keys.wrap`."""
@@ -103,8 +97,8 @@ class FileKeys:
         with self._lock:
             if path.name not in self._read:
                 if make and not path.exists():
-                    _create_once(path, make())
-                self._read[path.name] = _read_private(path)
+                    private_files.create(path, make())
+                self._read[path.name] = _read(path)
             return self._read[path.name]
 
 
@@ -132,54 +126,12 @@ def _new_signing_key() -> bytes:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def _create_once(path: Path, contents: bytes) -> None:
-    """Make the file whole or not at all; if another process was first, its file stays."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+def _read(path: Path) -> bytes:
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _unusable(path, str(error.strerror)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        raise UnavailableError("keys.missing", f"The key file {path.name} is not there.",
-                               fix=f"Restore it into {path.parent} from your backup of the keys.",
-                               value=str(path)) from None
-    except OSError as error:
-        raise _unusable(path, str(error.strerror)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        _require_private(path, os.fstat(descriptor))
-        return file.read(1 << 16)
-
-
-def _require_private(path: Path, status: os.stat_result) -> None:
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise UnavailableError("keys.permissions", f"Others than its owner may read or write {path}.",
-                               fix=f"Run: chmod go= {path}", value=str(path))
-    if status.st_uid != os.geteuid():
-        raise UnavailableError("keys.owner", f"{path} belongs to another user than the one the platform runs as.",
-                               fix=f"Run: chown {os.geteuid()} {path}", value=str(path))
+        return private_files.read(path)
+    except MissingError:
+        raise UnavailableError("keys.missing", f"The key file {path.name} is not there.", value=str(path),
+                               fix=f"Restore it into {path.parent} from your backup of the keys.") from None
 
 
 def _unusable(path: Path, why: str) -> UnavailableError:

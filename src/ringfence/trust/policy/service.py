@@ -64,7 +64,7 @@ class PolicyService:
             same = or_((PolicyRow.project == policy.project) & (PolicyRow.name == name),
                        PolicyRow.package == policy.package)
             if permit.session.scalars(select(PolicyRow).where(same)).first():
-                raise ConflictError("policy.exists", f"There is a policy {name} or of the package {policy.package} already.",
+                raise ConflictError("policy.exists", f"There is a policy {name}, or a package {policy.package}.",
                                     fix="Choose another name and package.", field="name", value=name)
             row = PolicyRow(project=policy.project, name=name, package=policy.package, rego=rego, added_by=actor.name,
                             added_at=datetime.now(UTC).isoformat())
