@@ -15,13 +15,13 @@ NOT_SET_UP = "the fence could not be set up"
 def describe(report: dict[str, Any], usage: Usage, limits: Limits) -> Exit:
     """Turn the launcher's report and the group's counters into an Exit."""
     cpu = report["cpu_seconds"] if usage.cpu_seconds is None else usage.cpu_seconds
-    reason = _reason(report, usage, limits)
+    reason = _reason(report, usage, cpu, limits)
     if usage.refused_processes and report["status"] != 0:
         reason += f"; it had reached its limit of {limits.processes} processes"
     return Exit(report["status"], report["signal"], reason, report["wall_seconds"], cpu, report["log"])
 
 
-def _reason(report: dict[str, Any], usage: Usage, limits: Limits) -> str:
+def _reason(report: dict[str, Any], usage: Usage, cpu: float, limits: Limits) -> str:
     if report["reason"]:
         return str(report["reason"])
     if not report["entered"]:
@@ -29,12 +29,13 @@ def _reason(report: dict[str, Any], usage: Usage, limits: Limits) -> str:
     if usage.memory_kills:
         return f"it ran out of memory: its limit is {limits.memory / 2**30:.2f} GiB"
     if report["signal"] is not None:
-        return _signal(report["signal"], limits)
+        return _signal(report["signal"], cpu, limits)
     return "it finished" if report["status"] == 0 else f"it ended with status {report['status']}"
 
 
-def _signal(number: int, limits: Limits) -> str:
-    if number == signal.SIGXCPU:
+def _signal(number: int, cpu: float, limits: Limits) -> str:
+    # The kernel ends a process that is at its hard limit of CPU time with SIGKILL.
+    if number in (signal.SIGXCPU, signal.SIGKILL) and cpu >= limits.cpu_seconds:
         return f"it used more than its {limits.cpu_seconds} s of CPU time"
     try:
         name = f"{signal.Signals(number).name}, {signal.strsignal(number)}"

@@ -35,7 +35,7 @@ from ringfence_workload.wire.messages import Connection, PeerGoneError
 
 CLONE_NEWNS = 0x00020000
 MS_NOSUID, MS_NODEV, MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 1, 32, 4096, 16384, 1 << 19
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 FIRST_DESCRIPTOR = 3
 READ_SIZE = 1 << 16
 # A workload that floods its log is slowed to READ_SIZE bytes per this many seconds.
@@ -192,10 +192,18 @@ class Launcher:
             os.close(fence.init_fd)
         del self._fences[fence.id]
         self._paused.pop(fence.id, None)
+        self._reap_strays()
         self._keeper.send({"event": "ended", "id": fence.id, **_how(status), "entered": b"exit-code" in fence.status,
                            "cpu_seconds": usage.ru_utime + usage.ru_stime,
                            "wall_seconds": time.monotonic() - fence.started,
                            "log": _text(fence), "reason": fence.reason})
+
+    def _reap_strays(self) -> None:
+        """A fence that was ended before its first process was known leaves that one to this process."""
+        pids = {fence.pid for fence in self._fences.values()}
+        with contextlib.suppress(ChildProcessError):
+            while (child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and child.si_pid not in pids:
+                os.waitpid(child.si_pid, 0)
 
     def _finish_log(self, fence: Fence) -> None:
         # The pipe holds at most 1 MiB, so this ends.
@@ -236,11 +244,9 @@ def _note_first_process(fence: Fence) -> None:
 
 
 def _kill(fence: Fence) -> None:
-    """End the fence's first process: the kernel then ends everything in its pid namespace."""
-    for pidfd in (fence.init_fd, fence.pidfd):
-        if pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    """End the fence's first process: the kernel ends everything in its pid namespace, bubblewrap sees it and ends."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(fence.init_fd if fence.init_fd >= 0 else fence.pidfd, signal.SIGKILL)
 
 
 def _end_namespace(fence: Fence) -> None:
@@ -348,6 +354,7 @@ def main(descriptor: int, keeper_pid: int) -> None:
     """Run the launcher over the inherited socket `descriptor` for the process `keeper_pid`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Launcher(Connection.from_descriptor(descriptor), keeper_pid).run()
 
 
