@@ -19,6 +19,8 @@ FORMAT = "ringfence-agent/1"
 MAX_DESCRIPTION = 1 << 20
 _FIELDS = {"format", "kind", "observation_space", "action_space", "mode", "layers", "observation_encoding", "head"}
 _ACTIVATIONS = ("tanh", "relu", "identity")
+_NUMBER_TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+                 "uint64")
 _SPACE_FIELDS = {"Discrete": {"type", "n", "start"}, "Box": {"type", "shape", "dtype", "low", "high"}}
 
 
@@ -89,7 +91,7 @@ def _box(space: Mapping[str, Any]) -> bool:
     if not isinstance(shape, list) or not all(type(side) is int and 0 < side < 2**24 for side in shape):
         return False
     size = math.prod(shape)
-    known = space.get("dtype") in ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+    known = space.get("dtype") in _NUMBER_TYPES
     return known and size < 2**24 and all(_bound(space.get(name), size) for name in ("low", "high"))
 
 

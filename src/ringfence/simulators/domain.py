@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ringfence.errors import InvalidError, WorkloadError
+from ringfence_workload.wire import spaces
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-SPACES = ("Discrete", "Box")
 RANDOM = "random"
 
 
@@ -105,10 +105,10 @@ def _text(values: Mapping[str, Any], field: str, shape: re.Pattern[str]) -> str:
 
 
 def _space(values: Mapping[str, Any], field: str) -> dict[str, Any]:
-    space = values.get(field)
-    if not isinstance(space, dict) or space.get("type") not in SPACES:
-        raise _bad(field, f"is not one of the spaces {', '.join(SPACES)}")
-    return space
+    try:
+        return spaces.to_json(spaces.from_json(values.get(field, {})))
+    except spaces.SpaceError as error:
+        raise _bad(field, f"can't be: {error}") from error
 
 
 def _bad(field: str, problem: str) -> WorkloadError:

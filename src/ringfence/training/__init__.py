@@ -1,0 +1,1 @@
+"""Run: a specification, validated; learning, evaluation and registration in fences; crash-safe phases."""
