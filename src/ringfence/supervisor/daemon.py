@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,7 @@ from ringfence.supervisor.home import Home, State, locked
 
 log = logging.getLogger(__name__)
 
-_MODULES = {"server": "ringfence.api", "worker": "ringfence.worker"}
+MODULES = {"server": "ringfence.api", "worker": "ringfence.worker"}
 _GRACE_SECONDS = 10.0
 _STDIO_BYTES = 1 << 20
 _FIRST_WAIT, _LONGEST_WAIT, _HEALTHY_SECONDS = 0.5, 30.0, 60.0
@@ -50,10 +51,11 @@ class Child:
 class Supervisor:
     """Runs in the main thread of its own process, as the kernel ties a child's life to the thread that started it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, modules: Mapping[str, str] = MODULES) -> None:
         self._home, self._port = Home(settings.home), settings.server.port
         self._state = State("starting", os.getpid(), port=self._port, version=__version__)
-        self._children = {name: Child(name) for name in _MODULES}
+        self._modules = dict(modules)
+        self._children = {name: Child(name) for name in modules}
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._ready: set[str] = set()
@@ -103,7 +105,7 @@ class Supervisor:
     def _start(self, child: Child, *arguments: str) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reading, False)
-        command = [sys.executable, "-m", _MODULES[child.name], str(os.getpid()), str(writing), *arguments]
+        command = [sys.executable, "-m", self._modules[child.name], str(os.getpid()), str(writing), *arguments]
         with _output(self._home.logs / f"{child.name}.stdio.log") as output:
             child.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                              pass_fds=(writing,), process_group=0)
@@ -141,7 +143,7 @@ class Supervisor:
         elif message["event"] == "ready":
             self._ready.add(child.name)
             self._url = message.get("url", self._url)
-            if len(self._ready) == len(_MODULES):
+            if len(self._ready) == len(self._modules):
                 self._publish("ready", url=self._url)
 
     def _ended(self, child: Child) -> None:
