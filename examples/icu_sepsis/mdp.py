@@ -43,10 +43,8 @@ class Mdp:
     @property
     def cumulative(self) -> Floats:
         """(E,) float64: r + the probability of this entry or an earlier one of row r; sorted over the whole array."""
-        total = np.cumsum(self.probability)
-        before = np.concatenate([[0.0], total])[self.starts[:-1]]
-        rows = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        cumulative = total - before[rows] + rows
+        rows = np.split(self.probability, self.starts[1:-1])
+        cumulative = np.concatenate([number + np.cumsum(row) for number, row in enumerate(rows)])
         cumulative[self.starts[1:] - 1] = np.arange(1, len(self.starts))
         return cumulative
 

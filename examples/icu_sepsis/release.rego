@@ -8,6 +8,7 @@ releasable := {"subject", "stay", "birth_year", "region", "step", "state", "acti
 # A release is decided when it is asked for, and again on what came of it. Only then is there anything to judge.
 measured if {
 	input.action == "dataset.release"
+	startswith(input.resource.name, "icu-stays")
 	not input.context.phase == "request"
 }
 
