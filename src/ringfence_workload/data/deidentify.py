@@ -114,7 +114,7 @@ def _values(source: Source, declaration: Mapping[str, Any], rules: Sequence[Rule
         "rows_in": source.shape.rows, "rows": kept.height, "subjects": report["subjects"], "k": report["k"],
         "suppressed_share": report["suppressed_share"],
         "suppressed_subject_share": report["suppressed_subject_share"],
-        "columns": [{"name": rule.name, "type": _KINDS.get(kept.schema[rule.name], "text"), "from": rule.column,
+        "columns": [{"name": rule.name, "type": _KINDS.get(kept.schema[rule.name], "text"), "source": rule.column,
                      "action": rule.action} for rule in rules],
         "columns_removed": [name for name in source.shape.columns if name not in used],
         "columns_undeclared": undeclared, "anonymity": dict(report), "example": _example(source, rules, kept),

@@ -1,0 +1,1 @@
+"""Datasets: declared, landed in quarantine, classified, released as versions that hold no identity."""
