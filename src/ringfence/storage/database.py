@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import DDL, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
@@ -15,6 +15,22 @@ from ringfence.errors import UnavailableError
 
 class Base(DeclarativeBase):
     """The base of every domain's tables. Rows of other domains are named by id only."""
+
+
+_guards: dict[str, tuple[str, ...]] = {}
+
+
+def guard(table: str, *triggers: str) -> None:
+    """Have these triggers (a line of SQL each) made with the table on SQLite, by `create_all` and by the migrations."""
+    _guards[table] = triggers
+    for statement in triggers:
+        ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+        event.listen(Base.metadata.tables[table], "after_create", ddl.execute_if(dialect="sqlite"))
+
+
+def guards_of(table: str) -> tuple[str, ...]:
+    """Return the triggers of `guard`."""
+    return _guards.get(table, ())
 
 
 class Database:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Index, Integer, String, Text, event
+from sqlalchemy import Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ringfence.storage.database import Base
+from ringfence.storage.database import Base, guard
 
 
 class AuditRow(Base):
@@ -34,29 +34,22 @@ class CheckpointRow(Base):
     checkpoint: Mapped[str] = mapped_column(Text)
 
 
-def _immutable(table: str) -> dict[str, str]:
-    return {f"{table}_no_{verb.lower()}":
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, 'the audit trail can not be changed'); END" for verb in ("UPDATE", "DELETE")}
+_NOT_NEXT = ("NEW.seq != (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_records) OR NEW.previous != "
+             "COALESCE((SELECT hash FROM audit_records ORDER BY seq DESC LIMIT 1), printf('%.64c', '0'))")
+_NOT_NEW = "EXISTS (SELECT 1 FROM audit_checkpoints WHERE seq = NEW.seq)"
 
 
-# Without the first condition, INSERT OR REPLACE would get round the trigger that forbids deleting.
-_NEXT_ONLY = """CREATE TRIGGER audit_records_next_only BEFORE INSERT ON audit_records
-WHEN NEW.seq != (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_records)
-  OR NEW.previous != COALESCE((SELECT hash FROM audit_records ORDER BY seq DESC LIMIT 1), printf('%.64c', '0'))
-BEGIN SELECT RAISE(ABORT, 'only the next record can be added to the audit trail'); END"""
+def _triggers(table: str, not_to_insert: str) -> dict[str, str]:
+    """Without a condition on inserting, INSERT OR REPLACE would get round the trigger that forbids deleting."""
+    refused = {"update": f"UPDATE ON {table}", "delete": f"DELETE ON {table}",
+               "insert": f"INSERT ON {table} WHEN {not_to_insert}"}
+    return {f"{table}_no_{verb}": f"CREATE TRIGGER {table}_no_{verb} BEFORE {what} "
+            "BEGIN SELECT RAISE(ABORT, 'the audit trail can not be changed'); END" for verb, what in refused.items()}
 
-_NEW_CHECKPOINT_ONLY = """CREATE TRIGGER audit_checkpoints_new_only BEFORE INSERT ON audit_checkpoints
-WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE seq = NEW.seq)
-BEGIN SELECT RAISE(ABORT, 'the audit trail can not be changed'); END"""
 
-TRIGGERS = {**_immutable("audit_records"), **_immutable("audit_checkpoints"),
-            "audit_records_next_only": _NEXT_ONLY, "audit_checkpoints_new_only": _NEW_CHECKPOINT_ONLY}
-"""Name -> statement, for SQLite. The migrations make them from `table.info["sqlite_triggers"]`."""
+_RECORDS, _CHECKPOINTS = _triggers("audit_records", _NOT_NEXT), _triggers("audit_checkpoints", _NOT_NEW)
+TRIGGERS = {**_RECORDS, **_CHECKPOINTS}
+"""Name -> statement: what protects the trail in SQLite."""
 
-for _model in (AuditRow, CheckpointRow):
-    _table = _model.metadata.tables[_model.__tablename__]
-    _table.info["sqlite_triggers"] = [sql for _, sql in sorted(TRIGGERS.items()) if f" ON {_table.name}" in sql]
-    for _sql in _table.info["sqlite_triggers"]:
-        _ddl = DDL(_sql.replace("%", "%%"))  # type: ignore[no-untyped-call]
-        event.listen(_table, "after_create", _ddl.execute_if(dialect="sqlite"))
+guard(AuditRow.__tablename__, *_RECORDS.values())
+guard(CheckpointRow.__tablename__, *_CHECKPOINTS.values())

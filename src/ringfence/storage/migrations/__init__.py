@@ -1,0 +1,1 @@
+"""The steps of the database's schema, in order. Run by `ringfence.storage.migrate`."""

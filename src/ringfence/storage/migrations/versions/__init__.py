@@ -1,0 +1,1 @@
+"""One file for each step; made by `tools/new_migration.py`, never changed once released."""
