@@ -66,6 +66,7 @@ class Platform:
         upgrade(self.database)
         self.authority.ensure()
         self.identity.ensure_bootstrap_token()
+        self.identity.ensure_worker()
         self.recover()
 
     def recover(self) -> None:
