@@ -14,6 +14,7 @@ from typing import Any
 
 from ringfence_workload.data import detect_identifiers, detect_others
 from ringfence_workload.data.column import Column, Match, shape
+from ringfence_workload.data.discreet import discreet
 from ringfence_workload.data.free_text import free_text, linked
 from ringfence_workload.data.source import Source, opened, opened_file
 from ringfence_workload.task import Job, Result, TaskError
@@ -25,6 +26,7 @@ QUASI = frozenset({"DATE_OF_BIRTH", "AGE", "SEX", "POSTCODE", "CITY", "COUNTRY",
 OTHER = frozenset({"DATE", "NUMERIC", "CATEGORICAL", "NONE"})
 
 
+@discreet
 def classify(job: Job) -> Result:
     """Classify the CSV in the input `source`.
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from ringfence_workload.data import anonymity, tokens
 from ringfence_workload.data.anonymity import EPISODE, ROW, STEP, SUBJECT
+from ringfence_workload.data.discreet import discreet
 from ringfence_workload.data.findings import require_safe
 from ringfence_workload.data.parse import require_columns, unknown_column
 from ringfence_workload.data.rules import Context, Rule, apply, rules_of
@@ -21,6 +22,7 @@ _KINDS = {pl.Int64: "integer", pl.Float64: "number", pl.Boolean: "boolean", pl.D
           pl.Datetime("us"): "datetime", pl.String: "text"}
 
 
+@discreet
 def deidentify(job: Job) -> Result:
     """Apply the parameter `declaration` to the CSV in the input `source`, with the keys of the input `keys`.
 

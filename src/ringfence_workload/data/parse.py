@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ringfence_workload.data.discreet import discreet
 from ringfence_workload.data.source import Source, opened
 from ringfence_workload.data.types import cast, infer, present
 from ringfence_workload.task import Job, Result, TaskError
 
 
+@discreet
 def parse(job: Job) -> Result:
     """Check the CSV in the input `source`, and against the parameter `declaration` where it is given.
 

@@ -6,11 +6,13 @@ import os
 
 import polars as pl
 
+from ringfence_workload.data.discreet import discreet
 from ringfence_workload.data.parse import unknown_column
 from ringfence_workload.task import Job, Result
 from ringfence_workload.wire import memory
 
 
+@discreet
 def read(job: Job) -> Result:
     """Copy the parameter `columns` of the Parquet file in the input `parquet` to an Arrow IPC file.
 

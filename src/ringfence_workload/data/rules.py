@@ -138,7 +138,7 @@ def _dates(rule: Rule, values: pl.Series) -> pl.Series:
 
 
 def _lost(values: pl.Series, parsed: pl.Series) -> bool:
-    return bool(values.filter(parsed.is_null()).pipe(present).len())
+    return bool(len(present(values.filter(parsed.is_null()))))
 
 
 def _no_date(rule: Rule) -> TaskError:
