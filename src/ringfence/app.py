@@ -21,7 +21,10 @@ from ringfence.storage.blobs_file import FileBlobs
 from ringfence.storage.database import Database
 from ringfence.storage.migrate import upgrade
 from ringfence.supervisor.home import Home
+from ringfence.training.execution import Execution
+from ringfence.training.phases import Phases
 from ringfence.training.service import TrainingService
+from ringfence.training.store import RunStore
 from ringfence.trust.audit.service import AuditService
 from ringfence.trust.audit.trail import AuditTrail
 from ringfence.trust.domain import Action
@@ -65,6 +68,7 @@ class Platform:
         """Bring the home up to date before anything else starts: tables, certificates, the bootstrap token."""
         upgrade(self.database)
         self.authority.ensure()
+        self.identity.ensure_worker()
         self.identity.ensure_bootstrap_token()
         self.identity.ensure_worker()
         self.recover()
@@ -104,7 +108,8 @@ class Platform:
         self.database.close()
 
     def _settlers(self) -> Mapping[Action, Settler]:
-        return {Action.SIMULATOR_BUILD: self.simulators.settle_build, Action.DATASET_INGEST: self.data.settle_ingest}
+        return {Action.SIMULATOR_BUILD: self.simulators.settle_build, Action.DATASET_INGEST: self.data.settle_ingest,
+                Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
 
 
 def build(settings: Settings) -> Platform:
@@ -122,17 +127,17 @@ def build(settings: Settings) -> Platform:
     trail = AuditTrail(keys)
     gate = Gate(database, EmbeddedEngine(settings.policies, StoredPolicies(database)), trail)
     queue = JobQueue(database)
-    identity = IdentityService(database, gate, keys, home.platform)
+    identity = IdentityService(database, gate, keys, home.platform, project=settings.project)
     data = DataService(gate, database, blobs, queue, sandbox, keys)
     simulators = SimulatorService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
                                   max_bundle=settings.limits.bundle_bytes)
     registry = RegistryService(gate, database, blobs, keys)
-    training = TrainingService(gate, database, blobs, queue, sandbox=sandbox, data=data, simulators=simulators,
-                               registry=registry)
+    phases = Phases(sandbox, database, data, simulators, registry, settings.environments)
+    execution = Execution(gate, RunStore(database), blobs, phases, registry)
     return Platform(
         settings=settings, database=database, keys=keys, blobs=blobs, sandbox=sandbox, gate=gate,
         authority=Authority(home.platform / "ca"), identity=identity, audit=AuditService(gate, trail),
         policies=PolicyService(gate), queue=queue, jobs=JobService(gate, database, queue), data=data,
-        simulators=simulators, training=training, registry=registry,
+        simulators=simulators, training=TrainingService(gate, queue, data, simulators, execution), registry=registry,
         serving=EndpointService(gate, database, sandbox, registry),
         status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file)))

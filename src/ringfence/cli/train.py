@@ -71,7 +71,7 @@ def _metric_lines(client: Client, run: str) -> Json:
     while True:
         view = client.run(run)
         for metric in client.run_metrics(run, after):
-            after = number_of(metric)
+            after = int(metric["number"])
             print(json.dumps(metric), flush=True)
         if view["state"] in ("done", "failed"):
             return view
@@ -87,16 +87,11 @@ def _live(client: Client, run: str) -> Json:
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             view = client.run(run)
-            metrics += client.run_metrics(run, number_of(metrics[-1]) if metrics else -1)
+            metrics += client.run_metrics(run, int(metrics[-1]["number"]) if metrics else -1)
             live.update(picture(view, metrics, console.width))
             if view["state"] in ("done", "failed"):
                 return view
             time.sleep(_POLL_SECONDS)
-
-
-def number_of(metric: Json) -> int:
-    """Return the number after which newer metrics are asked for."""
-    return int(metric.get("number") or metric["step"])
 
 
 def picture(view: Json, metrics: list[Json], width: int) -> Any:

@@ -181,8 +181,12 @@ class Client:
         return self._get(f"/runs/{_word(identifier)}")
 
     def run_metrics(self, identifier: str, after: int = -1) -> list[Json]:
-        """Return what a run measured after its metric number `after`."""
-        return self._items(f"/runs/{_word(identifier)}/metrics", after=after)
+        """Return what a run measured after its metric number `after`, to the latest."""
+        metrics: list[Json] = []
+        while page := self._items(f"/runs/{_word(identifier)}/metrics", after=after):
+            metrics += page
+            after = int(page[-1]["number"])
+        return metrics
 
     def wait_run(self, identifier: str, states: Collection[str] = ("done",), on_progress: OnView | None = None,
                  poll_seconds: float = 1.0) -> Json:
