@@ -16,6 +16,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = Path(os.environ.get("RINGFENCE_TEST_ENVIRONMENTS", CHECKOUT / ".venv/envs"))
 SMALL = Limits(memory=256 << 20, temporary=16 << 20, wall_seconds=30.0, cpu_seconds=20)
 
+# What a workload's code writes to its keeper when it has come this far.
+SAY_UP = """
+import json, os, struct
+_body = json.dumps({"event": "progress", "share": 0.0, "text": "up"}).encode()
+os.write(3, struct.pack("!IB", len(_body), 0) + _body)
+"""
+
 
 @contextmanager
 def sandbox(state: Path) -> Iterator[BubblewrapSandbox]:
