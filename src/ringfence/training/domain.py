@@ -42,16 +42,6 @@ def require_transition(current: str, target: RunState) -> RunState:
 
 
 @dataclass(frozen=True)
-class DatasetVersion:
-    """A released dataset version as a run needs to know it: `columns` are the names that it has."""
-
-    ref: str
-    digest: str
-    purpose: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class RunView:
     """One run. `result` holds `evaluation` per agent and, for a run on data, `behaviour_value`."""
 

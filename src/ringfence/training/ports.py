@@ -6,14 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ringfence.simulators.domain import SimulatorView
-from ringfence.training.domain import DatasetVersion
 from ringfence.trust.domain import Actor
+
+
+class ReleasedVersion(Protocol):
+    """A released dataset version: `columns` are the names that it has."""
+
+    @property
+    def ref(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def purpose(self) -> str: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
 
 
 class DataPort(Protocol):
     """Released data."""
 
-    def find_version(self, actor: Actor, ref: str) -> DatasetVersion:
+    def find_version(self, actor: Actor, ref: str) -> ReleasedVersion:
         """Return a released version: `name@1`, or the latest of `name`; MissingError when there is none."""
 
     def open_columns(self, actor: Actor, version: str, columns: Sequence[str], purpose: str,

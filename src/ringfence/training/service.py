@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -13,12 +14,17 @@ from sqlalchemy.orm import Session
 from ringfence.errors import MissingError
 from ringfence.jobs.domain import JobContext, JobState, JobView
 from ringfence.jobs.queue import JobQueue
+from ringfence.sandbox.sandbox import Sandbox
 from ringfence.simulators.domain import RANDOM, SimulatorView
+from ringfence.storage.blobs import BlobStore
+from ringfence.storage.database import Database
 from ringfence.storage.ids import new_id
-from ringfence.training.domain import DatasetVersion, Metric, RunState, RunView
+from ringfence.training.domain import Metric, RunState, RunView
 from ringfence.training.execution import Execution
-from ringfence.training.ports import DataPort, SimulatorPort
-from ringfence.training.spec import RunSpec, hint, parse, wrong
+from ringfence.training.phases import Phases
+from ringfence.training.ports import DataPort, RegistryPort, ReleasedVersion, SimulatorPort
+from ringfence.training.spec import RunSpec, parse, wrong
+from ringfence.training.store import RunStore
 from ringfence.training.tables import MetricRow, RunRow
 from ringfence.trust.domain import Action, Actor, Resource
 from ringfence.trust.gate import Gate, OpenIntent
@@ -28,12 +34,13 @@ MAX_PAGE = 1000
 
 
 class TrainingService:
-    """Runs of a project."""
+    """Runs of a project. `environments` is the folder of the workloads' environments."""
 
-    def __init__(self, gate: Gate, queue: JobQueue, data: DataPort, simulators: SimulatorPort, execution: Execution,
-                 ) -> None:
+    def __init__(self, gate: Gate, database: Database, blobs: BlobStore, queue: JobQueue, *, sandbox: Sandbox,
+                 data: DataPort, simulators: SimulatorPort, registry: RegistryPort, environments: Path) -> None:
         self._gate, self._queue, self._data, self._simulators = gate, queue, data, simulators
-        self._execution = execution
+        phases = Phases(sandbox, database, data, simulators, registry, environments)
+        self._execution = Execution(gate, RunStore(database), blobs, phases, registry)
 
     def submit(self, actor: Actor, spec_yaml: str) -> RunView:
         """Check a specification against what it names, and queue the run.
@@ -64,17 +71,16 @@ class TrainingService:
             permit.record(run=row.id, spec_digest=row.spec_digest)
             return self._view(permit.session, row)
 
-    def _granted(self, actor: Actor, spec: RunSpec) -> DatasetVersion | None:
+    def _granted(self, actor: Actor, spec: RunSpec) -> ReleasedVersion | None:
         if spec.data is None:
             return None
         version = self._data.find_version(actor, spec.data.dataset)
         for role, column in spec.data.columns.items():
             if column not in version.columns:
-                raise wrong(f"data.columns.{role}", column, f"is no column of {version.ref}",
-                            hint(column, version.columns))
+                raise wrong(f"data.columns.{role}", column, f"is no column of {version.ref}", version.columns)
         if spec.data.purpose != version.purpose:
             raise wrong("data.purpose", spec.data.purpose, f"is not what {version.ref} was released for",
-                        f"It was released for {version.purpose}.")
+                        [version.purpose])
         return version
 
     def _resolved(self, actor: Actor, spec: RunSpec) -> dict[str, SimulatorView]:
@@ -82,10 +88,7 @@ class TrainingService:
         known = (RANDOM, *judge.manifest.baselines)
         for name in spec.evaluation.agents:
             if name not in known:
-                raise wrong("evaluation.agents", name, f"is no baseline of {judge.ref}", hint(name, known))
-        if spec.evaluation.num_envs > spec.evaluation.episodes:
-            raise wrong("evaluation.num_envs", str(spec.evaluation.num_envs), "is more than the episodes",
-                        "Ask for at least one episode in each environment.")
+                raise wrong("evaluation.agents", name, f"is no baseline of {judge.ref}", known)
         if not spec.simulator:
             return {"evaluation": judge}
         return {"evaluation": judge, "learning": self._simulators.show(actor, spec.simulator)}
@@ -162,7 +165,7 @@ def view(row: RunRow, job: JobView) -> RunView:
         submitted_by=row.submitted_by, submitted_at=row.submitted_at, job=row.job)
 
 
-def _new_row(actor: Actor, spec: RunSpec, version: DatasetVersion | None, simulators: dict[str, SimulatorView],
+def _new_row(actor: Actor, spec: RunSpec, version: ReleasedVersion | None, simulators: dict[str, SimulatorView],
              ) -> RunRow:
     dataset = version and {"version": version.ref, "digest": version.digest, "columns": _columns(spec)}
     used = {use: {"name": simulator.name, "version": simulator.ref, "digest": simulator.digest}

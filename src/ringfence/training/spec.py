@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -11,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence import documents
+from ringfence.documents import Fields, nearest
 from ringfence.errors import InvalidError
-from ringfence.training import strict_yaml
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NOUN = "spec"
 _NUMBER_LIKE = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 10**12
 MAX_EPISODES = 10**8
 MAX_ENVIRONMENTS = 4096
+MAX_AGENTS = 32
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def parse(text: str) -> RunSpec:
     Raises:
         InvalidError: it can't be read, or a field is unknown, missing or wrong; `field` is its path.
     """
-    return from_document(strict_yaml.load(text, "The run's specification"))
+    return from_document(documents.load(text, NOUN).values)
 
 
 def from_document(document: Mapping[str, Any]) -> RunSpec:
@@ -102,49 +103,46 @@ def from_document(document: Mapping[str, Any]) -> RunSpec:
     Raises:
         InvalidError: as `parse`.
     """
-    top = Fields(document, "")
-    if (kind := top.text("kind")) != "TrainingRun":
-        raise wrong("kind", kind, "is not TrainingRun", "Write kind: TrainingRun.")
+    top = Fields(NOUN, document)
+    top.one_of("kind", ["TrainingRun"])
+    name = top.name("name")
+    model = top.name("model") if top.has("model") else name
+    if top.has("description"):
+        top.text("description")
     library, algorithm, hyperparameters = _learner(top.fields("learner"))
     learner = LEARNERS[library, algorithm]
-    name = top.name("name")
-    top.optional_text("description")
-    from_data = learner.source == "data"
-    spec = RunSpec(
-        name=name, model=top.name("model", default=name), library=library, algorithm=algorithm,
-        hyperparameters=hyperparameters, seed=top.integer("seed", 0, MAX_SEED),
-        data=_data(top.fields("data"), learner) if from_data else None,
-        simulator="" if from_data else top.text("simulator"),
-        num_envs=0 if from_data else top.integer("num_envs", 1, MAX_ENVIRONMENTS, default=8),
-        steps=0 if from_data else _steps(top.fields("budget")),
-        evaluation=_evaluation(top.fields("evaluation")), document=document)
-    top.require_all_used(f"{library} {algorithm} learns from {'data' if from_data else 'a simulator'}")
-    return spec
+    seed, evaluation = top.integer("seed", 0, MAX_SEED), _evaluation(top.fields("evaluation"))
+    simulator, num_envs, steps, data = "", 0, 0, None
+    if learner.source == "data":
+        data = _data(top.fields("data"), learner)
+    else:
+        simulator, steps = top.text("simulator"), _steps(top.fields("budget"))
+        num_envs = _integer(top, "num_envs", 1, MAX_ENVIRONMENTS, 8)
+    top.require_all_used()
+    return RunSpec(name, model, library, algorithm, hyperparameters, seed, data, simulator, num_envs, steps, evaluation,
+                   document)
 
 
 def _learner(fields: Fields) -> tuple[str, str, dict[str, Any]]:
     library = fields.one_of("library", sorted({library for library, _ in LEARNERS}))
     algorithm = fields.one_of("algorithm", sorted(name for owner, name in LEARNERS if owner == library))
-    hyperparameters = fields.mapping("hyperparameters", default={})
-    for path, value in _leaves(hyperparameters, "learner.hyperparameters"):
+    hyperparameters = fields.get("hyperparameters") if fields.has("hyperparameters") else {}
+    if not isinstance(hyperparameters, dict):
+        raise fields.wrong("hyperparameters", hyperparameters, "is not a mapping", "Write name: value under it.")
+    for path, value in _leaves(hyperparameters, "hyperparameters"):
         if isinstance(value, float) and not math.isfinite(value):
-            raise wrong(path, str(value), "is not a finite number", "Give a finite number.")
+            raise fields.wrong(path, value, "is not a finite number", "Give a finite number.")
         if isinstance(value, str) and _NUMBER_LIKE.fullmatch(value):
-            raise wrong(path, value, "is a text to YAML, not a number", "Write it with a decimal point, as in 1.0e-3.")
+            raise fields.wrong(path, value, "is a text to YAML, not a number", "Write a decimal point, as in 1.0e-3.")
     fields.require_all_used()
     return library, algorithm, hyperparameters
 
 
 def _data(fields: Fields, learner: Learner) -> DataSpec:
-    columns = fields.mapping("columns")
-    for role in columns:
-        if role not in learner.roles:
-            raise wrong(f"data.columns.{role}", role, "is no role that this learner knows", hint(role, learner.roles))
-    for role in learner.roles:
-        if not isinstance(columns.get(role), str) or not columns[role]:
-            raise wrong(f"data.columns.{role}", str(columns.get(role, "")), "does not name a column",
-                        f"Name the column that holds the {role.replace('_', ' ')}.")
-    spec = DataSpec(fields.text("dataset"), fields.text("purpose"), columns)
+    columns = fields.fields("columns")
+    granted = {role: columns.text(role) for role in learner.roles}
+    columns.require_all_used()
+    spec = DataSpec(fields.text("dataset"), fields.text("purpose"), granted)
     fields.require_all_used()
     return spec
 
@@ -156,111 +154,26 @@ def _steps(fields: Fields) -> int:
 
 
 def _evaluation(fields: Fields) -> EvaluationSpec:
-    agents = fields.names("agents", default=("random",))
-    if "agent" in agents:
-        raise wrong("evaluation.agents", "agent", "is judged always", "Name only whom to compare it with.")
+    agents = fields.texts("agents") if fields.has("agents") else ("random",)
+    if "agent" in agents or len(agents) > MAX_AGENTS:
+        raise fields.wrong("agents", list(agents), f"is not a list of at most {MAX_AGENTS} baselines",
+                           "The trained agent is judged always: name only whom to compare it with.")
     spec = EvaluationSpec(fields.text("simulator"), fields.integer("episodes", 2, MAX_EPISODES), agents,
-                          fields.integer("num_envs", 0, MAX_ENVIRONMENTS, default=0))
+                          _integer(fields, "num_envs", 1, MAX_ENVIRONMENTS, 0))
+    if spec.num_envs > spec.episodes:
+        raise fields.wrong("num_envs", spec.num_envs, "is more than the episodes",
+                           "Ask for at least one episode in each environment.")
     fields.require_all_used()
     return spec
 
 
-class Fields:
-    """One mapping of a document, read field by field; what nobody asked for is a mistake of the writer."""
-
-    def __init__(self, values: Mapping[str, Any], path: str) -> None:
-        self._values, self._path = values, path
-        self._asked: list[str] = []
-
-    def require_all_used(self, because: str = "") -> None:
-        """Refuse a field that is not known here."""
-        for name in self._values:
-            if name not in self._asked:
-                problem = f"is not a field here{f': {because}' if because else ''}"
-                raise wrong(self._full(name), name, problem, hint(name, self._asked))
-
-    def fields(self, name: str) -> Fields:
-        """Return a required mapping as Fields."""
-        return Fields(self.mapping(name), self._full(name))
-
-    def mapping(self, name: str, default: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return a mapping."""
-        value = self._get(name, default)
-        if not isinstance(value, Mapping):
-            raise wrong(self._full(name), str(value), "is not a mapping", f"Write its fields under {name}:.")
-        return dict(value)
-
-    def text(self, name: str) -> str:
-        """Return a required text of at most 200 characters."""
-        value = self._get(name, None)
-        if not isinstance(value, str) or not 0 < len(value) <= 200:
-            raise wrong(self._full(name), str(value), "is not a text of 1 to 200 characters", "Put it in quotes.")
-        return value
-
-    def optional_text(self, name: str) -> str:
-        """Return a text, or an empty one when it does not stand there."""
-        return self.text(name) if name in self._values else ""
-
-    def name(self, name: str, default: str = "") -> str:
-        """Return a name of lower-case letters, digits and ._-."""
-        value = self._get(name, default or None)
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise wrong(self._full(name), str(value), "is not a name",
-                        "Use up to 63 lower-case letters, digits, dots, hyphens and underscores.")
-        return value
-
-    def names(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of distinct names."""
-        values = self._get(name, list(default))
-        if not isinstance(values, list) or len(values) > 32 or not all(isinstance(item, str) for item in values):
-            raise wrong(self._full(name), str(values), "is not a list of at most 32 names", f"Write {name}: [random].")
-        if len(set(values)) != len(values):
-            raise wrong(self._full(name), str(values), "names one twice", "Name each once.")
-        return tuple(values)
-
-    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        """Return a whole number from `low` to `high`."""
-        value = self._get(name, default)
-        if type(value) is not int or not low <= value <= high:
-            raise wrong(self._full(name), str(value), "is not a whole number that fits",
-                        f"Give a whole number from {low} to {high}, without quotes or decimal point.")
-        return value
-
-    def one_of(self, name: str, choices: Iterable[str]) -> str:
-        """Return one of `choices`."""
-        value, known = self.text(name), list(choices)
-        if value not in known:
-            raise wrong(self._full(name), value, "is not known", hint(value, known))
-        return value
-
-    def _get(self, name: str, default: Any) -> Any:
-        self._asked.append(name)
-        value = self._values.get(name)
-        if value is not None:
-            return value
-        if default is None:
-            near = difflib.get_close_matches(name, [key for key in self._values if key not in self._asked], 1)
-            fix = f"Did you mean {name} where {near[0]} stands?" if near else f"Add {self._full(name)}."
-            raise InvalidError("spec.missing", f"{self._full(name)} is missing.", field=self._full(name), fix=fix)
-        return default
-
-    def _full(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
+def _integer(fields: Fields, name: str, low: int, high: int, default: int) -> int:
+    return fields.integer(name, low, high) if fields.has(name) else default
 
 
-def wrong(field: str, value: str, problem: str, fix: str) -> InvalidError:
-    """Return the error for a field whose value can't be taken."""
-    shown = value[:80]
-    return InvalidError("spec.invalid", f"{field}: {shown!r} {problem}.", field=field, value=shown, fix=fix)
-
-
-def hint(value: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the nearest of `known`, or all of them."""
-    choices = sorted(set(known))
-    near = difflib.get_close_matches(value, choices, 1, 0.5)
-    if near:
-        return f"Did you mean {near[0]}?"
-    return f"Known are: {', '.join(choices)}." if choices else "None is known here."
+def wrong(field: str, value: str, problem: str, known: Iterable[str]) -> InvalidError:
+    """Return the error for a field that names what is not there, with the nearest of `known`."""
+    return Fields(NOUN, {}).wrong(field, value, problem, nearest(value, known))
 
 
 def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
