@@ -1,0 +1,1 @@
+"""Endpoint: a production model version that answers, guarded, from a fence of its own."""
