@@ -21,10 +21,7 @@ from ringfence.storage.blobs_file import FileBlobs
 from ringfence.storage.database import Database
 from ringfence.storage.migrate import upgrade
 from ringfence.supervisor.home import Home
-from ringfence.training.execution import Execution
-from ringfence.training.phases import Phases
 from ringfence.training.service import TrainingService
-from ringfence.training.store import RunStore
 from ringfence.trust.audit.service import AuditService
 from ringfence.trust.audit.trail import AuditTrail
 from ringfence.trust.domain import Action
@@ -128,16 +125,18 @@ def build(settings: Settings) -> Platform:
     gate = Gate(database, EmbeddedEngine(settings.policies, StoredPolicies(database)), trail)
     queue = JobQueue(database)
     identity = IdentityService(database, gate, keys, home.platform, project=settings.project)
-    data = DataService(gate, database, blobs, queue, sandbox, keys)
+    data = DataService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
+                       max_raw=settings.limits.upload_bytes)
     simulators = SimulatorService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
                                   max_bundle=settings.limits.bundle_bytes)
     registry = RegistryService(gate, database, blobs, keys)
-    phases = Phases(sandbox, database, data, simulators, registry, settings.environments)
-    execution = Execution(gate, RunStore(database), blobs, phases, registry)
+    training = TrainingService(gate, database, blobs, queue, sandbox=sandbox, data=data, simulators=simulators,
+                               registry=registry, environments=settings.environments)
     return Platform(
         settings=settings, database=database, keys=keys, blobs=blobs, sandbox=sandbox, gate=gate,
         authority=Authority(home.platform / "ca"), identity=identity, audit=AuditService(gate, trail),
         policies=PolicyService(gate), queue=queue, jobs=JobService(gate, database, queue), data=data,
-        simulators=simulators, training=TrainingService(gate, queue, data, simulators, execution), registry=registry,
-        serving=EndpointService(gate, database, sandbox, registry),
+        simulators=simulators, training=training, registry=registry,
+        serving=EndpointService(gate, database, sandbox, registry, keys=keys,
+                                worker=lambda: identity.service_actor("worker")),
         status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file)))

@@ -45,6 +45,11 @@ class Fields:
         self._noun, self._values, self._path = noun, values, path
         self._asked: list[str] = []
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the whole mapping as it stands."""
+        return self._values
+
     def require_all_used(self) -> None:
         """Refuse a field that nobody has asked for."""
         for name in self._values:
