@@ -155,7 +155,9 @@ class BubblewrapSandbox:
                   "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0, "RLIMIT_NICE": 0, "RLIMIT_RTPRIO": 0,
                   "RLIMIT_SIGPENDING": 256}
         if self._uids:
-            values["RLIMIT_NPROC"] = limits.processes + OWN_PROCESSES
+            # The cgroup's limit, where there is one, is met first: it is the one that says so afterwards.
+            spare = 8 if "pids" in self._cgroups.enforced else 0
+            values["RLIMIT_NPROC"] = limits.processes + OWN_PROCESSES + spare
         if "memory" not in self._cgroups.enforced:
             values["RLIMIT_DATA"] = limits.memory
         return {name: _at_most_hard(name, value) for name, value in values.items()}
