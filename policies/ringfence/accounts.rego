@@ -24,6 +24,8 @@ deny contains "The name or the password is wrong, or the account is disabled." i
 # that ever had an approving role), kind.
 deny contains msg if {
 	input.action == "account.create"
+	is_list("roles")
+	is_list("person_roles")
 	asked := {role | some role in input.context.roles}
 	held := {role | some role in input.context.person_roles}
 	some conflict in conflicts(asked | held)
@@ -32,12 +34,12 @@ deny contains msg if {
 
 deny contains "The roles of the new account are not known." if {
 	input.action == "account.create"
-	not is_array(input.context.roles)
+	not is_list("roles")
 }
 
 deny contains "The roles that its person holds already are not known." if {
 	input.action == "account.create"
-	not is_array(input.context.person_roles)
+	not is_list("person_roles")
 }
 
 deny contains "The role worker is the platform's own." if {
@@ -76,7 +78,7 @@ deny contains "Only a security officer disables a security officer." if {
 }
 
 unapproving if {
-	is_array(input.context.roles)
+	is_list("roles")
 	count({role | some role in input.context.roles; role in data.roles.approving}) == 0
 }
 
@@ -92,7 +94,7 @@ deny contains "The worker's key is made by the platform itself." if {
 }
 
 worker_free if {
-	is_array(input.context.account_roles)
+	is_list("account_roles")
 	not "worker" in input.context.account_roles
 }
 

@@ -66,12 +66,12 @@ deny contains msg if {
 
 deny contains "Whether a column would hold direct identifiers is not known: classify the dataset first." if {
 	measured
-	not is_array(input.context.identifiers)
+	not is_list("identifiers")
 }
 
 deny contains "The columns of the result are not known." if {
 	measured
-	not is_array(input.context.columns)
+	not is_list("columns")
 }
 
 deny contains "The declaration names no purpose." if {
@@ -111,7 +111,7 @@ deny contains "A run names the columns that it reads." if {
 }
 
 some_columns if {
-	is_array(input.context.columns)
+	is_list("columns")
 	count(input.context.columns) > 0
 }
 

@@ -13,6 +13,10 @@ allow if {
 	count(deny) == 0
 }
 
+# Whether a fact is there and a list. `not is_array(input.context.x)` would hold for no missing x: OPA does not negate a call
+# on what is undefined.
+is_list(name) if is_array(input.context[name])
+
 # Who someone is: an account, and the person behind it.
 names(actor) := {name |
 	some name in [actor.id, actor.name, object.get(actor, "person", "")]
@@ -105,6 +109,7 @@ deny contains msg if {
 submitter_may(asked) if {
 	submitter := input.context.on_behalf_of
 	submitter.project == input.actor.project
+	is_array(submitter.roles)
 	may(submitter.roles, asked)
 	count(conflicts({role | some role in submitter.roles})) == 0
 }
