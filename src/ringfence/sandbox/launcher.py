@@ -84,7 +84,10 @@ class Launcher:
         try:
             while self._running:
                 for key, _ in self._selector.select(self._patience()):
-                    key.data()
+                    # An earlier event of the same batch may have closed this descriptor, or even reused it.
+                    now = self._selector.get_map().get(key.fd)
+                    if now and now.data is key.data:
+                        key.data()
                 self._tick()
         except PeerGoneError:
             pass
@@ -354,6 +357,7 @@ def main(descriptor: int, keeper_pid: int) -> None:
     """Run the launcher over the inherited socket `descriptor` for the process `keeper_pid`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.umask(0o022)  # the keeper's may be closed; what lies under /run/ringfence must be open to every fence's user
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Launcher(Connection.from_descriptor(descriptor), keeper_pid).run()
 
