@@ -17,8 +17,8 @@ from ringfence_workload.wire.messages import PeerGoneError, PeerMisbehavedError
 
 ANSWER_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-MONTH = 30 * 24 * 3600
-LIMITS = Limits(memory=1 << 30, wall_seconds=float(MONTH), cpu_seconds=MONTH)
+WEEK = 7 * 24 * 3600
+LIMITS = Limits(memory=1 << 30, wall_seconds=float(WEEK), cpu_seconds=WEEK)
 
 
 class ServedAgent:
