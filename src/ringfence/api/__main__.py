@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 
 import uvicorn
@@ -36,6 +37,8 @@ def serve(settings: Settings, reporter: child.Reporter, *, prepare: bool) -> Non
     reporter.tell("prepared")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the server raises it again after its own orderly end
+    # Not waited for: the platform answers before its last agent does.
+    threading.Thread(target=platform.serving.start, name="endpoints", daemon=True).start()
     try:
         _Server(_config(platform), lambda: reporter.tell("ready", url=url(settings.server))).run([listener])
     finally:

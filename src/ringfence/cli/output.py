@@ -36,7 +36,9 @@ def table(title: str, columns: Mapping[str, Cell | str], rows: Sequence[Json], *
     if not rows:
         say(empty)
         return
-    grid = Table(*columns, title=title, title_justify="left", header_style="bold")
+    grid = Table(title=title, title_justify="left", header_style="bold")
+    for name in columns:
+        grid.add_column(name, overflow="fold")
     for row in rows:
         cells = (cell(row) if callable(cell) else row.get(cell) for cell in columns.values())
         grid.add_row(*(escape(text_of(value)) for value in cells))
@@ -49,6 +51,8 @@ def facts(title: str, values: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     grid = Table(title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in values.items():
         if value not in (None, "", [], {}):
             grid.add_row(f"[bold]{escape(name)}[/]", escape(text_of(value)))

@@ -72,7 +72,7 @@ def status(as_json: AsJson = False) -> None:
 
 def _show_status(view: Json) -> None:
     facts("", {"URL": view["url"], "Version": view["version"], "Worker": "alive" if view["worker"]["alive"] else "down",
-               "Fences": view.get("sandbox_problem", "")})
+               "Problem": view.get("sandbox_problem", "")})
     table("Fences", {"guarantee": "name", "enforced": "enforced", "how": "detail"}, view.get("guarantees", []),
           empty="No fence can be had: run `ringfence doctor`.")
 

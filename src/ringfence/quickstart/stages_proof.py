@@ -11,7 +11,7 @@ from ringfence.quickstart.display import Advance
 from ringfence.quickstart.journal import write_private
 from ringfence.quickstart.stages_data import Told
 from ringfence.quickstart.story import Story
-from ringfence.registry.domain import verify_package
+from ringfence.registry.package import verify_package
 from ringfence.trust.audit.chain import verify_export
 
 

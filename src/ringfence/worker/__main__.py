@@ -15,6 +15,7 @@ from ringfence.worker.worker import Worker
 def work(settings: Settings, reporter: child.Reporter) -> None:
     """Work until SIGTERM: the job in hand goes back into the queue."""
     platform = build(settings)
+    platform.recover()
     worker = Worker(platform.queue, platform.handlers(), platform.identity, Home(settings.home).worker_lock_file,
                     lease_seconds=settings.worker.lease_seconds)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
