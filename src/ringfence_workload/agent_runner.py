@@ -68,8 +68,7 @@ def _observations(given: Any, space: SpaceSpec, checker: Checker) -> NDArray[Any
         raise TaskError("observations.malformed", "The observations are not numbers of the right shape and type.",
                         fix=expected, field="observations")
     # Checked before the cast as well: a cast to the space's type could wrap a number that is out of range into it.
-    observations = loose.astype(wanted)
-    if not (checker.holds(loose) and checker.holds(observations)):
+    if not checker.holds(loose) or not checker.holds(observations := loose.astype(wanted)):
         raise TaskError("observations.outside_space", "An observation is not in the agent's observation space.",
                         fix=expected, field="observations")
     return observations

@@ -6,6 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import stable_baselines3
@@ -39,7 +40,7 @@ def learn(job: Job) -> Result:
         TaskError: `hyperparameter.*`, `learner.*`, `simulator.*`.
     """
     torch.set_num_threads(1)
-    algorithm, settings = _settings(job.parameters)
+    algorithm, settings = checked_settings(job.parameters)
     seed, total = int(job.parameters["seed"]), int(job.parameters["total_steps"])
     client = ChannelClient.from_job(job)
     _require_supported(client.observation, client.action)
@@ -75,7 +76,7 @@ class Reporter(BaseCallback):  # type: ignore[misc]
         self._next = self.num_timesteps + self._every
         returns, lengths = self._environment.take_episodes()
         values = {name.removeprefix("train/"): float(value) for name, value in self.logger.name_to_value.items()
-                  if name.startswith("train/") and isinstance(value, int | float)}
+                  if name.startswith("train/") and isinstance(value, Real)}
         if returns:
             values |= {"return_mean": sum(returns) / len(returns), "episode_length": sum(lengths) / len(lengths)}
         values["steps_per_second"] = self.num_timesteps / (time.perf_counter() - self._started)
@@ -83,23 +84,22 @@ class Reporter(BaseCallback):  # type: ignore[misc]
         self._job.progress(min(1.0, self.num_timesteps / self._total), f"{self.num_timesteps} steps")
 
 
-def _settings(parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the algorithm's class and its checked keyword arguments."""
+def checked_settings(parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the algorithm's class and its checked keyword arguments.
+
+    Raises:
+        TaskError: `learner.unknown_algorithm`, `hyperparameter.*`.
+    """
     name = str(parameters["algorithm"])
-    require_algorithm(name)
+    if name not in ALGORITHMS:
+        raise TaskError("learner.unknown_algorithm", f"The library sb3 has no algorithm {name} here.",
+                        fix=f"Take one of {', '.join(ALGORITHMS)}.", field="learner.algorithm", value=name)
     algorithm = ALGORITHMS[name]
     settings = dict(parameters.get("hyperparameters", {}))
     require_known(settings, set(inspect.signature(algorithm.__init__).parameters) - NOT_THE_USERS, name)
     if "policy_kwargs" in settings:
         settings["policy_kwargs"] = _network(settings["policy_kwargs"], name)
     return algorithm, settings
-
-
-def require_algorithm(name: str) -> None:
-    """Return if `name` is known. Raises TaskError: `learner.unknown_algorithm`."""
-    if name not in ALGORITHMS:
-        raise TaskError("learner.unknown_algorithm", f"The library sb3 has no algorithm {name} here.",
-                        fix=f"Take one of {', '.join(ALGORITHMS)}.", field="learner.algorithm", value=name)
 
 
 def _network(given: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
