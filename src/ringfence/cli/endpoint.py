@@ -36,8 +36,9 @@ def list_(as_json: AsJson = False) -> None:
     """List the endpoints."""
     with connect() as client:
         views = client.endpoints()
-    emit(views, as_json, lambda _: table("Endpoints", {"name": "name", "model": "model", "by": "deployed_by",
-                                                       "since": "deployed_at"}, views, empty="None yet: `ringfence deploy NAME MODEL`."))
+    emit(views, as_json, lambda _: table(
+        "Endpoints", {"name": "name", "model": "model", "by": "deployed_by", "since": "deployed_at"}, views,
+        empty="None yet: `ringfence deploy NAME MODEL`."))
 
 
 @endpoint.command(epilog="Example: ringfence endpoint show sepsis-advisor")
