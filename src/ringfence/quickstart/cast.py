@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ringfence.client import Client
-from ringfence.errors import ConflictError
 from ringfence.quickstart.journal import write_private
 
 PEOPLE: dict[str, tuple[str, ...]] = {
@@ -64,11 +62,13 @@ class Cast:
     def create_accounts(self) -> None:
         """Let the administrator create everyone; what exists already stays as it is."""
         administrator = self.acting_as(ADMINISTRATOR)
+        there = {account["name"] for account in administrator.accounts()}
         for name, roles in PEOPLE.items():
-            _unless_exists(administrator, name=name, kind="person", roles=list(roles), password=self.password(name),
-                           person=name)
+            if name not in there:
+                administrator.create_account(name, roles=roles, password=self.password(name), person=name)
         for name, roles in SERVICES.items():
-            _unless_exists(administrator, name=name, kind="service", roles=list(roles))
+            if name not in there:
+                administrator.create_account(name, kind="service", roles=roles)
 
     def close(self) -> None:
         """Close every client."""
@@ -87,8 +87,3 @@ class Cast:
             return {}
         stored: dict[str, Any] = json.loads(self.secrets_file.read_text())
         return stored
-
-
-def _unless_exists(client: Client, **account: Any) -> None:
-    with suppress(ConflictError):
-        client.create_account(**account)

@@ -107,7 +107,8 @@ class Launcher:
 
     def _patience(self) -> float | None:
         moments = [fence.deadline for fence in self._fences.values() if not fence.reason] + [*self._paused.values()]
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        # The kernel takes no more than 2**31 ms; waking once an hour costs nothing.
+        return min(max(0.0, min(moments) - time.monotonic()), 3600.0) if moments else None
 
     def _tick(self) -> None:
         now = time.monotonic()
