@@ -122,7 +122,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         written = generate(arguments.path, arguments.stays, arguments.seed)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        parser.exit(1, f"The package {error.name} is not installed: run `pip install 'ringfence[demo]'`.\n")
+    except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
     print(f"{arguments.path}: {written.rows} rows, {written.stays} stays, {written.patients} patients (all invented).")
 

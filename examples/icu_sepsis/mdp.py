@@ -62,7 +62,7 @@ def load() -> Mdp:
     """
     found = importlib.util.find_spec("icu_sepsis")
     if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("The package icu-sepsis is not installed: run `pip install 'ringfence[demo]'`.")
+        raise ModuleNotFoundError("icu-sepsis is not installed", name="icu-sepsis")
     with np.load(Path(found.submodule_search_locations[0]) / "envs" / "assets" / "dynamics.npz") as tables:
         transitions, rewards = tables["tx_mat"], tables["r_mat"]
         return _compact(transitions, rewards, tables["d_0"], tables["expert_policy"])

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from faker import Faker
 from numpy.typing import NDArray
 
 OLDEST, YOUNGEST = 1920, 2005
@@ -64,6 +63,8 @@ def note(person: Person, step: int, action: int, variant: int) -> str:
 
 
 def _pools(seed: int) -> dict[str, list[str]]:
+    from faker import Faker  # here, so that a missing package is an error of the call
+
     fake = Faker("en_US")
     fake.seed_instance(seed)
     makers = {"Ms.": fake.first_name_female, "Mr.": fake.first_name_male, "last": fake.last_name,

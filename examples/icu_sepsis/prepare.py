@@ -14,7 +14,6 @@ from pathlib import Path
 import mdp
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 SOURCE = Path(__file__).with_name("simulator")
 
@@ -50,6 +49,8 @@ def _write_tables(tables: mdp.Mdp, path: Path) -> None:
 
 
 def _write_agent(policy: NDArray[np.float64], mode: str, folder: Path) -> None:
+    from safetensors.numpy import save  # here, so that a missing package is an error of the call
+
     states, actions = policy.shape
     folder.mkdir(parents=True, exist_ok=True)
     description = {"format": "ringfence-agent/1", "kind": "tabular", "mode": mode,
@@ -59,7 +60,18 @@ def _write_agent(policy: NDArray[np.float64], mode: str, folder: Path) -> None:
     (folder / "agent.safetensors").write_bytes(save({"policy": policy.astype(np.float32)}))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Take the command line's argument and say where the project stands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=SOURCE)
-    print(f"The simulator project stands in {prepare(parser.parse_args().folder)}.")
+    try:
+        folder = prepare(parser.parse_args().folder)
+    except ModuleNotFoundError as error:
+        parser.exit(1, f"The package {error.name} is not installed: run `pip install 'ringfence[demo]'`.\n")
+    except OSError as error:
+        parser.exit(1, f"{error}\n")
+    print(f"The simulator project stands in {folder}.")
+
+
+if __name__ == "__main__":
+    main()

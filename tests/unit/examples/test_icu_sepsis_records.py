@@ -135,6 +135,29 @@ def test_the_command_line_says_what_it_did_or_what_is_wrong(example: SimpleNames
     assert "--stays" in run("--help").stdout
 
 
+@pytest.mark.parametrize(("script", "missing", "needed"), [
+    ("generate.py", "faker", "faker"), ("generate.py", "icu_sepsis", "icu-sepsis"), ("prepare.py", "safetensors",
+                                                                                    "safetensors")])
+def test_a_missing_package_is_named_with_the_way_to_get_it(example: SimpleNamespace, tmp_path: Path, script: str,
+                                                           missing: str, needed: str) -> None:
+    code = f"""
+import importlib.util, runpy, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == {missing!r} else find(name, *rest)
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ModuleNotFoundError("absent", name={missing!r})
+sys.meta_path.insert(0, Absent())
+sys.argv = [{script!r}, {str(tmp_path / "out")!r}]
+sys.path.insert(0, {str(example.folder)!r})
+runpy.run_path({str(example.folder / script)!r}, run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f"The package {needed} is not installed" in done.stderr
+    assert done.stderr.count("\n") == 1 and "ringfence[demo]" in done.stderr
+
+
 def test_the_declaration_decides_on_every_column(example: SimpleNamespace) -> None:
     declared = declaration.parse((example.folder / "dataset.yaml").read_text())
     assert {rule.column for rule in declared.columns} == set(example.generate.COLUMNS)

@@ -135,6 +135,37 @@ def test_a_wrong_specification_ends_the_run_before_the_first_step(fence: Fence, 
     assert refused.value.code == code and refused.value.fix
 
 
+EXPORT = """
+import sys
+import gymnasium, numpy as np, stable_baselines3
+from gymnasium import spaces
+from ringfence_workload.learner.sb3_export import export
+from ringfence_workload.task import TaskError
+from ringfence_workload.wire.spaces import bounded, discrete
+class Seen(gymnasium.Env):
+    observation_space, action_space = spaces.Box(-1, 1, (3,)), spaces.Discrete(4)
+model = stable_baselines3.PPO("MlpPolicy", Seen(), seed=1, device="cpu")
+seen = bounded("Box", (3,), "float32", -1.0, 1.0)
+print(sorted(export(model, seen, discrete(4), 0)))
+predict = model.predict
+def otherwise(observations, deterministic):
+    actions, state = predict(observations, deterministic=deterministic)
+    actions[7] = (actions[7] + 1) % 4
+    return actions, state
+model.predict = otherwise
+try:
+    export(model, seen, discrete(4), 0)
+except TaskError as error:
+    print(error.code)
+"""
+
+
+def test_an_export_that_would_act_otherwise_is_not_handed_over() -> None:
+    told = subprocess.run([ENVIRONMENTS / "sb3/bin/python", "-c", EXPORT], text=True, capture_output=True, check=True,
+                          env={"PYTHONPATH": str(CHECKOUT / "src")}).stdout.splitlines()
+    assert told == ["['agent.json', 'agent.safetensors']", "learner.export_differs"]
+
+
 def test_an_algorithm_that_can_not_act_here_is_refused(fence: Fence) -> None:
     with pytest.raises(WorkloadError) as refused:
         learn(fence, PENDULUM, "DQN", 100)
