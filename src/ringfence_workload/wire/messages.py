@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 MAX_MESSAGE = 16 * 1024 * 1024
 MAX_DESCRIPTORS = 16
 _HEADER = struct.Struct("!IB")
+_ROOM = socket.CMSG_LEN(MAX_DESCRIPTORS * array("i").itemsize)
 
 
 class PeerGoneError(ConnectionError):
@@ -107,14 +109,12 @@ class Connection:
         while size:
             self._socket.settimeout(_remaining(deadline))
             try:
-                # A received descriptor is inheritable unless this flag is given: it would leak into every child.
-                data, received, _, _ = socket.recv_fds(self._socket, min(size, 1 << 20), MAX_DESCRIPTORS,
-                                                       socket.MSG_CMSG_CLOEXEC)
+                data, ancillary, _, _ = self._socket.recvmsg(min(size, 1 << 20), _ROOM, socket.MSG_CMSG_CLOEXEC)
             except TimeoutError:
                 raise
             except OSError as error:
                 raise PeerGoneError("the other side of the fence is gone") from error
-            descriptors.extend(received)
+            descriptors.extend(_descriptors(ancillary))
             if len(descriptors) > MAX_DESCRIPTORS:
                 raise PeerMisbehavedError(f"more than {MAX_DESCRIPTORS} descriptors came with one frame")
             if not data:
@@ -131,6 +131,15 @@ class Connection:
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """Return what SCM_RIGHTS brought. (`socket.recv_fds` of Python 3.11 drops the flag that closes them on exec.)"""
+    received = array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            received.frombytes(data[: len(data) - len(data) % received.itemsize])
+    return list(received)
 
 
 def _remaining(deadline: float | None) -> float | None:

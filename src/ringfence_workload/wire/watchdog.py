@@ -24,7 +24,7 @@ class WaitEndedError(Exception):
 class Watchdog:
     """`with watchdog: BLOCKING CALL` raises WaitEndedError after `deadline` seconds, or soon after `ended()` says so.
 
-    A thread looks at the time; it interrupts the waiting thread by SIGALRM, whose handler raises. Signals reach
+    A thread looks at the time; it interrupts the waiting thread by SIGUSR2, whose handler raises. Signals reach
     handlers in the main thread only: elsewhere the process ends instead, which its keeper notices.
     """
 
@@ -35,7 +35,7 @@ class Watchdog:
         self._waiter = threading.get_ident()
         self._interruptible = threading.current_thread() is threading.main_thread()
         if self._interruptible:
-            signal.signal(signal.SIGALRM, self._interrupt)
+            signal.signal(signal.SIGUSR2, self._interrupt)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def __enter__(self) -> None:
@@ -57,7 +57,7 @@ class Watchdog:
     def _end_wait(self) -> None:
         if not self._interruptible:
             os._exit(EXIT_STATUS)
-        signal.pthread_kill(self._waiter, signal.SIGALRM)
+        signal.pthread_kill(self._waiter, signal.SIGUSR2)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._since:
