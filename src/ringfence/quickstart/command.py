@@ -19,13 +19,13 @@ from ringfence.quickstart.stages_data import Told
 from ringfence.quickstart.story import Options, Story, forget, ringfence
 
 STAGES: dict[str, tuple[str, Callable[[Story, Advance], Told]]] = {
-    "start": ("Start the platform", stages_data.start),
-    "ingest": ("Ingest raw records", stages_data.ingest),
-    "release": ("Release a de-identified version", stages_data.release),
-    "train": ("Train in fences", stages_model.train),
+    "start": ("Start", stages_data.start),
+    "ingest": ("Ingest", stages_data.ingest),
+    "release": ("Release", stages_data.release),
+    "train": ("Train", stages_model.train),
     "evaluate": ("Evaluate", stages_model.evaluate),
-    "register": ("Register and promote", stages_model.register),
-    "deploy": ("Deploy and ask", stages_model.deploy),
+    "register": ("Register", stages_model.register),
+    "deploy": ("Deploy", stages_model.deploy),
     "prove": ("Prove", stages_proof.prove),
 }
 
@@ -50,7 +50,7 @@ def quickstart(home: Path, options: Options, *, as_json: bool = False) -> dict[s
         if not as_json:
             summary.show(story, content)
         _leave(story)
-        broken = summary.failures(content)
+        broken = summary.failures(story, content)
     if broken:
         raise RingfenceError("quickstart.promise", f"Not every promise was kept: {'; '.join(broken)}.",
                              fix=f"See {home}/summary.json.")

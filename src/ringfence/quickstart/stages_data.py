@@ -74,8 +74,9 @@ def show_before_and_after(story: Story, view: dict[str, Any]) -> None:
     before, after = example.get("before", {}), example.get("after", {})
     if not before:
         return
-    table = Table("raw column", "before", "found", "released as", "after", title="One row, before and after",
-                  title_justify="left")
+    table = Table(title="One row, before and after", title_justify="left")
+    for heading in ("raw column", "before", "found", "released as", "after"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
     found = {finding["name"]: finding["type"] for finding in story.fact("findings")}
     for name, value in before.items():
         outputs = [column for column in view["versions"][-1]["columns"] if column.get("source", column["name"]) == name]
@@ -133,5 +134,5 @@ def _unless_exists(create: Any) -> None:
 
 
 def _cut(value: object) -> str:
-    text = str(value)
+    text = " ".join(str(value).split())
     return text if len(text) <= 34 else text[:33] + "…"

@@ -22,8 +22,7 @@ def train(story: Story, advance: Advance) -> Told:
     _admit_simulator(story, scientist, advance)
     ids = {kind: _submitted(story, scientist, kind) for kind in RUNS}
     for place, kind in enumerate(RUNS):
-        _until(scientist, ids[kind], ("evaluating", "done"),
-               lambda share, text, place=place: advance(0.1 + 0.9 * (place + share) / len(RUNS), text))
+        _until(scientist, ids[kind], ("evaluating", "done"), _part(advance, place))
     speed = scientist.run(ids["online"])["steps_per_second"]
     return "from logs: planned with pessimism; in the simulator: PPO", f"{speed:,.0f} fenced steps/s"
 
@@ -104,6 +103,10 @@ def evaluation(story: Story) -> dict[str, dict[str, Any]]:
 def interval(score: dict[str, Any]) -> str:
     """Return a score as `.826 (.824 to .828)`."""
     return f"{score['mean']:.3f} ({score['ci_low']:.3f} to {score['ci_high']:.3f})"
+
+
+def _part(advance: Advance, place: int) -> Advance:
+    return lambda share, text: advance(0.1 + 0.9 * (place + share) / len(RUNS), text)
 
 
 def _admit_simulator(story: Story, scientist: Client, advance: Advance) -> None:

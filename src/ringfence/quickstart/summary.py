@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -54,16 +57,20 @@ def show(story: Story, content: dict[str, Any]) -> None:
     _, returns = _curve(story)
     console.print(Panel(plots.learning_curve_text(returns, _references(story), width=min(64, console.width - 50)),
                         title="PPO's mean return while it learned", title_align="left", expand=False))
-    console.print(Panel(_next_steps(story), title="Go on", title_align="left", expand=False))
+    console.print(_next_steps(story), soft_wrap=True)
 
 
-def failures(content: dict[str, Any]) -> list[str]:
-    """Return the promises that this story did not keep; empty when it kept them all."""
+def failures(story: Story, content: dict[str, Any]) -> list[str]:
+    """Return the promises that this story did not keep; empty when it kept them all.
+
+    A story whose steps were cut short does not promise that PPO has learned enough.
+    """
     scores = content["evaluation"]
     kept = {
         "k is at least 5": content["dataset"]["k"] >= 5,
         "the offline agent beats the clinicians": scores["offline_agent"]["ci_low"] > scores["clinicians"]["ci_high"],
-        "the online agent beats the clinicians": scores["online_agent"]["ci_low"] > scores["clinicians"]["ci_high"],
+        "the online agent beats the clinicians": bool(story.options.online_steps)
+        or scores["online_agent"]["ci_low"] > scores["clinicians"]["ci_high"],
         "the endpoint refuses a request without a key": content["endpoint"]["refused_without_key"],
         "the audit chain holds": content["audit"]["chain_valid"],
         "the model's signature holds": content["model"]["signature_valid"],
@@ -110,10 +117,12 @@ def _references(story: Story) -> dict[str, float]:
 
 
 def _next_steps(story: Story) -> str:
-    home = story.home
-    running = f"[bold]{story.fact('curl')}[/]" if story.options.keep_running else "(the platform has been stopped)"
-    return (f"Ask the endpoint yourself:\n{running}\n\n"
-            f"The evidence, to verify on any machine:  {home}/evidence\n"
-            f"The learning curve:                      {home}/learning_curve.png\n"
-            f"Look around as the explorer:             RINGFENCE_HOME={home} ringfence status\n"
-            f"Stop the platform:                       RINGFENCE_HOME={home} ringfence down")
+    home, command = story.home, Path(sys.executable).with_name("ringfence")
+    verify = f"{command} audit verify {home}/evidence/audit.jsonl --key {home}/evidence/audit.pub.pem"
+    lines = [f"\nThe learning curve: {home}/learning_curve.png",
+             f"Verify the trail yourself, offline:\n  [bold]{verify}[/]"]
+    if story.options.keep_running:
+        lines += [f"Ask the endpoint yourself:\n  [bold]{escape(story.fact('curl'))}[/]",
+                  f"Look around as the explorer, then stop the platform:\n"
+                  f"  [bold]export RINGFENCE_HOME={home}; {command} train list; {command} down[/]"]
+    return "\n".join(lines)
