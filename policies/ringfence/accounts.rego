@@ -52,13 +52,13 @@ deny contains "Once there is a security officer, only a security officer creates
 	input.action == "account.create"
 	some role in input.context.roles
 	role in data.roles.approving
-	not "security_officer" in input.actor.roles
+	not holds("security_officer")
 	not input.context.officers == 0
 }
 
 deny contains "A security officer creates accounts of security officers only." if {
 	input.action == "account.create"
-	"security_officer" in input.actor.roles
+	holds("security_officer")
 	some role in input.context.roles
 	not role in data.roles.approving
 }
@@ -73,7 +73,7 @@ deny contains "An approving role is for persons, not for service accounts." if {
 # Context: roles (of the account to disable). Else who creates accounts could remove who approves.
 deny contains "Only a security officer disables a security officer." if {
 	input.action == "account.disable"
-	not "security_officer" in input.actor.roles
+	not holds("security_officer")
 	not unapproving
 }
 
@@ -109,7 +109,7 @@ job_is_mine if input.context.submitted_by == input.actor.id
 
 job_is_mine if {
 	startswith(input.context.kind, "dataset.")
-	"data_steward" in input.actor.roles
+	holds("data_steward")
 }
 
 sees_every_job if {

@@ -7,7 +7,7 @@ least_k := 5
 
 deny contains "Nobody but the worker reads raw data." if {
 	input.action == "dataset.read_raw"
-	not "worker" in input.actor.roles
+	not holds("worker")
 }
 
 # A release is decided twice: when it is asked for (context.phase is "request"), and on the measured result.
@@ -18,7 +18,7 @@ measured if {
 
 measured if {
 	input.action == "dataset.release"
-	"worker" in input.actor.roles
+	holds("worker")
 }
 
 deny contains msg if {

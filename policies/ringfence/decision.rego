@@ -23,6 +23,8 @@ names(actor) := {name |
 	name != ""
 }
 
+holds(role) if role in input.actor.roles
+
 may(roles, action) if {
 	some role in roles
 	action in data.roles.actions[role]
@@ -100,7 +102,7 @@ in_scope if sprintf("%s:%s", [input.action, input.resource.name]) in input.actor
 
 # The worker acts for somebody, who must still be allowed to have it done.
 deny contains msg if {
-	"worker" in input.actor.roles
+	holds("worker")
 	asked := data.roles.on_behalf_of[input.action]
 	not submitter_may(asked)
 	msg := sprintf("The worker does this only for an account that may %s itself.", [asked])
