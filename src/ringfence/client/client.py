@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 from ringfence.client.transport import Json, Transport
 from ringfence.client.upload import OnShare, file_digest, file_parts, pack
-from ringfence.errors import InvalidError, from_problem
+from ringfence.errors import InvalidError, UnavailableError, from_problem
 
 OnView = Callable[[Json], None]
 
 _API = "/api/v1"
 _WAIT_SECONDS = 20
+_RESTART_SECONDS = 30.0
 
 
 class Client:
@@ -103,7 +105,7 @@ class Client:
         """
         wait = 0
         while True:
-            view = self.job(identifier, wait)
+            view = _outlasting_a_restart(partial(self.job, identifier, wait))
             if on_progress:
                 on_progress(view)
             if view["state"] == "failed":
@@ -192,7 +194,7 @@ class Client:
                  poll_seconds: float = 1.0) -> Json:
         """Wait until a run is in one of `states` or has failed; return it, failed or not."""
         while True:
-            view = self.run(identifier)
+            view = _outlasting_a_restart(partial(self.run, identifier))
             if on_progress:
                 on_progress(view)
             if view["state"] in states or view["state"] == "failed":
@@ -269,6 +271,18 @@ class Client:
 
     def _post(self, path: str, **body: Any) -> Json:
         return self._transport.call("POST", _API + path, json=body or None)
+
+
+def _outlasting_a_restart(look: Callable[[], Json]) -> Json:
+    """Look again, for as long as the supervisor needs to start a server that has died."""
+    deadline = time.monotonic() + _RESTART_SECONDS
+    while True:
+        try:
+            return look()
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _word(text: str) -> str:
