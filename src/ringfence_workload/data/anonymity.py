@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-SUBJECT, EPISODE, STEP, ROW = "\0subject", "\0episode", "\0step", "\0row"
+# Beside the released columns, under names that none of them can have.
+SUBJECT, EPISODE, STEP, ROW, SIZE = "\0subject", "\0episode", "\0step", "\0row", "\0size"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def suppress(frame: pl.DataFrame, quasi: Sequence[str], k: int) -> pl.DataFrame:
     that never happened. That shrinks other classes, so it is repeated until nothing changes.
     """
     while frame.height:
-        small = _sizes(frame, quasi).filter(pl.col("size") < k)
+        small = _sizes(frame, quasi).filter(pl.col(SIZE) < k)
         if small.is_empty():
             return frame
         out = frame.join(small, on=list(quasi), how="semi", nulls_equal=True) if quasi else frame
@@ -49,7 +50,7 @@ def suppress(frame: pl.DataFrame, quasi: Sequence[str], k: int) -> pl.DataFrame:
 
 def measure(before: pl.DataFrame, after: pl.DataFrame, quasi: Sequence[str]) -> Anonymity:
     """Measure k on `after`, independently of how it was made, and what is missing from `before`."""
-    sizes = _sizes(after, quasi)["size"]
+    sizes = _sizes(after, quasi)[SIZE]
     people, left = before[SUBJECT].n_unique(), after[SUBJECT].n_unique() if after.height else 0
     subjects_in_classes = int(sizes.sum())
     return Anonymity(
@@ -75,10 +76,10 @@ def singled_out(frame: pl.DataFrame, sequence: Sequence[str]) -> dict[str, Any]:
 
 
 def _sizes(frame: pl.DataFrame, quasi: Sequence[str]) -> pl.DataFrame:
-    size = pl.col(SUBJECT).n_unique().alias("size")
+    size = pl.col(SUBJECT).n_unique().alias(SIZE)
     if quasi:
         return frame.group_by(list(quasi)).agg(size)
-    return frame.select(size).filter(pl.col("size") > 0)
+    return frame.select(size).filter(pl.col(SIZE) > 0)
 
 
 def _share(part: int, whole: int) -> float:

@@ -90,6 +90,12 @@ def insee(number: Any) -> Any:
     return ((97 - body % 97) == number[:, 13] * 10 + number[:, 14]) & np.isin(number[:, 0], (1, 2))
 
 
+def personnummer(number: Any) -> Any:
+    """The Luhn check of a Swedish personal number (10 digits), whose first six are a date."""
+    month, day = number[:, 2:4] @ np.array([10, 1]), number[:, 4:6] @ np.array([10, 1])
+    return (month >= 1) & (month <= 12) & (day >= 1) & (day <= 91) & luhn(number)
+
+
 def steuer_id(number: Any) -> Any:
     """The ISO 7064 MOD 11,10 check of a German tax identification number (11 digits)."""
     product = np.full(len(number), 10)

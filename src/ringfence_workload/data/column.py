@@ -62,4 +62,4 @@ def shape(values: pl.Series) -> str:
     """Return the most common form of the values: 9 for a digit, A and a for letters, the rest as it is."""
     forms = (values.head(200).str.slice(0, 40).str.replace_all(r"\p{Lu}", "A").str.replace_all(r"\p{Ll}", "a")
              .str.replace_all(r"[^\x00-\x7f]", "a").str.replace_all(r"\d", "9").str.replace_all(r"\s+", " "))
-    return str(forms.value_counts(sort=True)[0, 0]) if len(forms) else ""
+    return str(forms.alias("form").value_counts(sort=True)[0, 0]) if len(forms) else ""

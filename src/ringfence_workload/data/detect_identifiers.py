@@ -17,16 +17,22 @@ EMAIL = r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 PHONE_WRITTEN = (r"^(?:\+|00)?[(]?\+?\d[\d\s().\-/]{5,20}\d(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?$")
 _STREET = (
     r"(?i)\b(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|square|sq|terrace"
-    r"|circle|cir|parkway|pkwy|highway|hwy|close|crescent|apt|suite|apartment|unit|p\.? ?o\.? box|rue|chemin|calle"
-    r"|avenida|av|plaza|paseo|via|viale|piazza|corso|rua|travessa|straat|laan|weg|gata|gatan|vägen|vej|platz|allee"
-    r"|ring|ulica|ul)\b|(?:straße|strasse|str\.|weg|gasse|platz|allee|straat|laan|gatan|vägen|vej)(?:\s|$)")
+    r"|circle|cir|parkway|pkwy|highway|hwy|close|crescent|apt|suite|apartment|unit|p\.? ?o\.? box|rue|chemin|impasse"
+    r"|quai|allée|cours|calle|camino|callejón|glorieta|rambla|ronda|cuesta|acceso|avenida|av|plaza|paseo|via|viale"
+    r"|piazza|corso|vicolo|strada|contrada|borgo|largo|rua|travessa|alameda|praça|rodovia|vila|straat|laan|weg|kade"
+    r"|plein|gata|gatan|vägen|vej|platz|allee|ring|damm|ufer|ulica|ul|aleja|al|plac|os|marg|nagar|flat|studio)\b"
+    r"|(?:straße|strasse|str\.|weg|gasse|platz|allee|straat|laan|dreef|hof|gatan|vägen|torget|stigen|vej)(?:\s|$)")
+_NUMBERED = (r"^\p{L}[\p{L}.'’ \-]+,? \d{1,4}[a-zA-Z]?(?:[/\-]\d+)?(?:,? .*)?$"
+             r"|^\d{1,5}[a-zA-Z]?(?:/\d+)?,? \p{L}[\p{L}.'’ \-]+\d{0,6}(?:,.*)?$")
 _US_TAIL = r",? [A-Z]{2},? \d{5}(?:-\d{4})?$"
-_COMPANY = r"(?i)\b(?:inc|llc|ltd|gmbh|plc|ag|corp|group|sons|co|company|hospital|clinic|university|bank)\b|&| and "
+_COMPANY = (r"(?i)\b(?:inc|llc|ltd|gmbh|gbr|kg|plc|ag|se|corp|group|sons|co|company|hospital|clinic|university|bank"
+            r"|sa|srl|sarl|sas|bv|nv|ab|hb|as|aps|oy|ltda|pty|pte|tbk|fils|figli|hijos|söhne)\b|[&/]|\.\w\."
+            r"| (?:and|et|und|och|og|y|e|és) ")
 _NAME_FORM = (r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?[\p{L}][\p{L}'’.\-]*"
               r"(?:,? [\p{L}][\p{L}'’.\-]*){0,5}$")
 _PERSON_PAGE = (r"(?i)/(?:~|in/|u/|users?/|profiles?|people/|members?/|author/|@)|facebook\.com/|twitter\.com/"
                 r"|//x\.com/|instagram\.com/|github\.com/|linkedin\.com/|tiktok\.com/")
-_CARD = r"^[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}$|^3\d{3}[ -]?\d{6}[ -]?\d{4,5}$|^[2-6]\d{12,18}$"
+_CARD = r"^[1-6]\d{3}(?:[ -]?\d{4}){2}(?:[ -]?\d{1,7})?$|^3\d{3}[ -]?\d{6}[ -]?\d{4,5}$|^[1-6]\d{11,18}$"
 _NO_PHONE = r"^\d{3}-\d{2}-\d{4}$|^\d+(?:\.\d+){3}$|^\d{4}-\d\d-\d\d"
 
 
@@ -118,7 +124,7 @@ def phone(column: Column) -> Match | None:
     if column.kind in {"date", "datetime"} or column.share(_NO_PHONE) > 0.3:
         return None
     telling = column.share(r"^\+\d|^\(?\d{3}\)?[ .\-]?\d{3}[ .\-]\d{4}|^00[1-9]|x\d+$|^0\d{1,4}[ /\-]\d|^\(0?\d+\)")
-    if share >= 0.8 and punctuated >= 0.8 and telling >= 0.5:
+    if share >= 0.8 and ((punctuated >= 0.8 and telling >= 0.5) or (share >= 0.9 and telling >= 0.25)):
         return Match("PHONE", 0.9, _said(share, "are written like phone numbers"))
     return _bare_phone(column)
 
@@ -149,7 +155,8 @@ def national_id(column: Column) -> Match | None:
         share = checks.by_length(plain, check)
         if share > 0.9:
             return Match("NATIONAL_ID", 0.93, _said(share, f"pass the check of {country} numbers"))
-    if column.hinted("NATIONAL_ID") and column.share(r"^(?i)[A-Z]{0,3}[ -]?[0-9A-Z./ -]*\d{3,}[0-9A-Z./ -]*$") > 0.8:
+    if column.hinted("NATIONAL_ID") and column.share(r"^(?i)[A-Z]{0,3}(?:[ ./-]?[0-9A-Z]){5,20}$") > 0.8 and (
+            column.share(r"\d.*\d.*\d.*\d") > 0.8):
         return Match("NATIONAL_ID", 0.85, "the name says so, and the values look like identity numbers")
     return None
 
@@ -161,6 +168,7 @@ _NATIONAL: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
     (r"^\d{4} ?\d{4} ?\d{4}$", checks.aadhaar, "Indian Aadhaar"),
     (r"^[12] ?\d{2} ?\d{2} ?\d{2} ?\d{3} ?\d{3} ?\d{2}$", checks.insee, "French NIR"),
     (r"^\d{2} ?\d{3} ?\d{3} ?\d{3}$", checks.steuer_id, "German tax"),
+    (r"^\d{6}[-+]\d{4}$", checks.personnummer, "Swedish personal"),
     (r"^\d{9}$", checks.bsn, "Dutch citizen service"),
     (r"^\d{3}[ -]\d{3}[ -]\d{3}$", checks.luhn, "Canadian social insurance"),
 )
@@ -199,13 +207,15 @@ def person_name(column: Column) -> Match | None:
     first, last = plain.str.extract(r"^([^\s,]+)"), plain.str.extract(r"([^\s,]+)$")
     several = float(plain.str.contains(r"[ ,]").mean() or 0) > 0.7
     given = pl.Series(known(first, "given_names"))
-    swapped = known(first, "surnames") & known(plain.str.extract(r"^[^\s,]+,? ([^\s,]+)"), "given_names")
+    swapped = known(plain.str.extract(r"^[^,]+, ?([^\s,]+)"), "given_names") | (
+        known(first, "surnames") & known(plain.str.extract(r"^[^\s,]+ ([^\s,]+)"), "given_names"))
     share = float((given | swapped | (known(last, "surnames") if not several else False)).mean() or 0)
     both = float(((given & known(last, "surnames")) | swapped).mean() or 0)
-    if column.hinted("NAME", "USERNAME") and (share > 0.2 or both > 0.1):
+    if column.hinted("NAME", "USERNAME") and (share > 0.2 or both > 0.1 or (several and share > 0.05)):
         return Match("PERSON_NAME", 0.93, _said(share, "hold a known given name or surname"))
-    if several and share > 0.3 and both > 0.12 and len(plain) >= 3:
-        return Match("PERSON_NAME", 0.88, _said(share, "begin with a known given name"))
+    if several and (
+            (share > 0.3 and both > 0.12 and len(plain) >= 3) or (share > 0.1 and len(plain) >= ENOUGH)):
+        return Match("PERSON_NAME", 0.7 + 0.2 * share, _said(share, "begin with a known given name"))
     if not several and share > 0.6 and len(plain) >= 8:
         return Match("PERSON_NAME", 0.75, _said(share, "are known given names or surnames"))
     return None
@@ -225,6 +235,10 @@ def address(column: Column) -> Match | None:
         return Match("ADDRESS", 0.95, _said(max(share, numbered), "hold a number and words as addresses do"))
     if share > 0.7 and float((flat.str.len_chars() > 90).mean() or 0) < 0.2:
         return Match("ADDRESS", 0.88, _said(share, "hold a house number and a street, or a state and its code"))
+    words = flat.str.replace_all(r"[^\p{L} ]", "").str.strip_chars()
+    form = float((house | box | flat.str.contains(_NUMBERED)).mean() or 0)
+    if form > 0.8 and len(flat) >= ENOUGH and words.n_unique() > 0.6 * len(flat):
+        return Match("ADDRESS", 0.65, _said(form, "are a number and words that rarely return, as of houses"))
     return None
 
 

@@ -77,7 +77,7 @@ def place(column: Column) -> Match | None:
     if column.hinted("REGION") and (shares["GEO"] > 0.5 or not {"state", "area"} & set(column.name.lower().split("_"))):
         return Match("GEO", 0.85, "the name says a region, and the values are words")
     kind = max(shares, key=lambda name: shares[name])
-    least = {"CITY": 0.35, "COUNTRY": 0.7, "GEO": 0.9}[kind]
+    least = {"CITY": 0.35, "COUNTRY": 0.4, "GEO": 0.9}[kind]
     if shares[kind] > least and len(column.sample) >= 4:
         return Match(kind, 0.8, f"{shares[kind]:.0%} of the different values are known places")
     return None
