@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ringfence.cli.output import AsJson, Json, emit, say, table
+from ringfence.cli.output import AsJson, Json, emit, say, table, when
 from ringfence.cli.session import connect, parsed_json, read_bytes, read_text, write_file
 from ringfence.errors import TamperedError
 
@@ -32,15 +32,14 @@ def search(*, actor: Annotated[str | None, typer.Option(help="Account name or id
         records = client.search_audit(actor=actor, action=action, resource=resource, outcome=outcome, after=after,
                                       limit=limit)
     emit(records, as_json, lambda _: table(
-        "Trail", {"number": "seq", "at": lambda row: _of(row, "at", "time"), "who": lambda row: _name(row, "actor"),
+        "Trail", {"number": "seq", "at": lambda row: when(_of(row, "time")), "who": lambda row: _name(row, "actor"),
                   "action": lambda row: _of(row, "action"), "what": lambda row: _name(row, "resource"),
                   "outcome": lambda row: _of(row, "outcome"), "why": lambda row: _of(row, "reasons")},
         records, empty="No record matches."))
 
 
-def _of(row: Json, *names: str) -> Any:
-    record = row.get("record") or row
-    return next((record[name] for name in names if name in record), "")
+def _of(row: Json, name: str) -> Any:
+    return (row.get("record") or row).get(name, "")
 
 
 def _name(row: Json, noun: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ringfence.cli.output import AsJson, Json, emit, facts, say, table, text_of
+from ringfence.cli.output import AsJson, Json, emit, facts, say, table, text_of, when
 from ringfence.cli.session import connect, parsed_json
 from ringfence.errors import InvalidError
 
@@ -37,8 +37,8 @@ def list_(as_json: AsJson = False) -> None:
     with connect() as client:
         views = client.endpoints()
     emit(views, as_json, lambda _: table(
-        "Endpoints", {"name": "name", "model": "model", "by": "deployed_by", "since": "deployed_at"}, views,
-        empty="None yet: `ringfence deploy NAME MODEL`."))
+        "Endpoints", {"name": "name", "model": "model", "by": "deployed_by",
+                      "since": lambda row: when(row.get("deployed_at"))}, views, empty="None yet: `ringfence deploy NAME MODEL`."))
 
 
 @endpoint.command(epilog="Example: ringfence endpoint show sepsis-advisor")

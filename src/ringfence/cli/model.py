@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.output import AsJson, Json, emit, facts, say, score, short, table
+from ringfence.cli.output import AsJson, Json, emit, facts, say, score, short, table, when
 from ringfence.cli.session import connect, read_bytes, write_file
 from ringfence.errors import TamperedError
 
@@ -53,8 +53,20 @@ def _of_the_agent(view: Json) -> Json:
 def _show(view: Json) -> None:
     facts(view["ref"], {"stage": view["stage"], "kind": view.get("kind"), "digest": view["digest"],
                         "size": f"{view['size']:,} bytes", "run": view.get("run"),
-                        "mean return": score(_of_the_agent(view)), "registered": view.get("registered_at"),
-                        **{f"from {name}": value for name, value in (view.get("provenance") or {}).items()}})
+                        "mean return": score(_of_the_agent(view)), "registered": when(view.get("registered_at"))})
+    say("")
+    facts("Comes from", _origins(view.get("provenance") or {}))
+
+
+def _origins(provenance: Json) -> Json:
+    """Return what a person looks for first; `--json` shows all of it."""
+    dataset, code = provenance.get("dataset") or {}, provenance.get("code") or {}
+    return {"dataset": dataset.get("version"), "its digest": dataset.get("digest"), "columns": dataset.get("columns"),
+            **{f"simulator ({use})": f"{simulator.get('version')} {simulator.get('digest')}"
+               for use, simulator in (provenance.get("simulators") or {}).items()},
+            "code": code.get("revision") or code.get("digest"), "spec": provenance.get("spec_digest"),
+            "seed": provenance.get("seed"), "submitted by": (provenance.get("submitted_by") or {}).get("account"),
+            "egress blocked": (provenance.get("fence") or {}).get("egress_blocked")}
 
 
 @model.command(epilog="Example: ringfence model verify model.tar --key models.pub.pem   (offline), or icu-offline@1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -67,11 +68,18 @@ def text_of(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(text_of(part) for part in value)
     if isinstance(value, dict):
         return ", ".join(f"{name} {text_of(part)}" for name, part in value.items())
     return str(value)
+
+
+def when(value: Any) -> str:
+    """Return an ISO time to the second."""
+    return str(value or "")[:19].replace("T", " ")
 
 
 def score(value: Json | None) -> str:
@@ -94,4 +102,5 @@ def error_line(text: str) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Where there is no terminal, nothing says how wide a line may be.
+    return Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)

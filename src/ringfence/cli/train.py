@@ -104,7 +104,7 @@ def picture(view: Json, metrics: list[Json], width: int) -> Any:
                if metric["values"].get("return_mean") is not None]
     latest = metrics[-1]["values"] if metrics else {}
     speed = latest.get("steps_per_second") or view.get("steps_per_second") or 0.0
-    lines = [f"{view['state']}  {view.get('text') or ''}", f"{speed:,.0f} steps/s"]
+    lines = [view["state"] if view.get("text") in (None, view["state"]) else f"{view['state']}: {view['text']}", f"{speed:,.0f} steps/s"]
     if metrics:
         lines.append(f"step {metrics[-1]['step']:,}  " + "  ".join(
             f"{name} {value:.4g}" for name, value in latest.items() if name != "steps_per_second"))
