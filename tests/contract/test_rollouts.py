@@ -17,10 +17,11 @@ from ringfence.sandbox.sandbox import FenceSpec
 from ringfence.sandbox.sandbox_bubblewrap import BubblewrapSandbox
 from ringfence.sandbox.tasks import run_task
 from ringfence_workload.task import Job
+from ringfence_workload.wire import memory
 from ringfence_workload.wire.channel import ChannelClient, SimulatorError, parameters
 from ringfence_workload.wire.spaces import from_json
 from tests import fences
-from tests.bundles import CARTPOLE, CARTPOLE_BATCHED, bundle
+from tests.bundles import CARTPOLE, CARTPOLE_BATCHED, MANIFEST, bundle, packed
 
 STEPS, NUM_ENVS, SEED = 300, 3, 11
 PENDULUM = "import gymnasium\ndef make():\n    return gymnasium.make('Pendulum-v1', max_episode_steps=50)\n"
@@ -85,7 +86,8 @@ def test_a_fenced_rollout_is_gymnasiums_own(sandbox: BubblewrapSandbox, code: st
     subprocess.run([fences.ENVIRONMENTS / "base/bin/python", "-c", IN_PROCESS.format(
         code=code, num_envs=NUM_ENVS, seed=SEED), tmp_path / "actions.npy", tmp_path / "own.npz"], check=True)
     with np.load(tmp_path / "own.npz") as own:
-        assert np.array([*observations, *(step.observations for step in steps)]).tobytes() == own["observations"].tobytes()
+        seen = np.array([*observations, *(step.observations for step in steps)])
+        assert seen.tobytes() == own["observations"].tobytes()
         assert np.array([step.rewards for step in steps]).tobytes() == own["rewards"].tobytes()
         assert (np.array([step.terminated for step in steps]) == own["terminated"]).all()
         assert (np.array([step.truncated for step in steps]) == own["truncated"]).all()
@@ -126,17 +128,15 @@ def test_a_bad_simulator_is_refused_with_the_reason(sandbox: BubblewrapSandbox, 
 
 
 def test_a_batched_simulator_that_resets_late_is_refused(sandbox: BubblewrapSandbox) -> None:
-    late = "import gymnasium\ndef make(n):\n    return gymnasium.make_vec('CartPole-v1', n, vectorization_mode='sync')\n"
+    late = ("import gymnasium\ndef make(n):\n"
+            "    return gymnasium.make_vec('CartPole-v1', n, vectorization_mode='sync')\n")
     with pytest.raises(WorkloadError) as caught:
         admitted(sandbox, late, vector=True)
     assert caught.value.code == "simulator.autoreset_unsupported"
 
 
-@pytest.mark.parametrize("member", ["../outside.py", "/tmp/outside.py"])
+@pytest.mark.parametrize("member", ["../outside.py", "/tmp/outside.py", "folder/../../outside.py"])
 def test_a_bundle_that_would_write_elsewhere_is_refused(sandbox: BubblewrapSandbox, member: str) -> None:
-    from ringfence_workload.wire import memory
-    from tests.bundles import MANIFEST, packed
-
     manifest = MANIFEST.format(name="x", entry_point="project:make", vector="false")
     project = memory.sealed(packed({"simulator.yaml": manifest, member: "x = 1", "project.py": CARTPOLE}))
     with pytest.raises(WorkloadError) as caught:

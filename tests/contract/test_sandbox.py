@@ -135,7 +135,8 @@ def test_a_missing_environment_says_how_to_install_it(sandbox: BubblewrapSandbox
 
 def test_guarantees_name_what_is_enforced(sandbox: BubblewrapSandbox) -> None:
     guarantees = {guarantee.name: guarantee for guarantee in sandbox.guarantees()}
-    assert {"namespaces", "network", "system_calls", "file_system", "distinct_user", "memory", "processes"} <= set(guarantees)
+    assert {"namespaces", "network", "system_calls", "file_system", "distinct_user", "memory",
+            "processes"} <= set(guarantees)
     assert all(guarantee.fix for guarantee in guarantees.values() if not guarantee.enforced)
 
 
@@ -182,6 +183,7 @@ def test_a_sandbox_starts_again_after_it_was_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("environment", "modules"), [
     ("base", "numpy, polars, gymnasium, safetensors.numpy, yaml"),
     ("sb3", "torch, stable_baselines3, gymnasium, polars, safetensors.torch")])
-def test_what_workloads_import_works_under_the_filter(sandbox: BubblewrapSandbox, environment: str, modules: str) -> None:
+def test_what_workloads_import_works_under_the_filter(sandbox: BubblewrapSandbox, environment: str,
+                                                      modules: str) -> None:
     ended = fences.inside(sandbox, f"import {modules}\nprint('imported')", Limits(), environment)
     assert "imported" in ended.log

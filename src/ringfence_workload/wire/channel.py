@@ -12,6 +12,7 @@ one and `final_observations` the last of the old one.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -282,12 +283,12 @@ class ChannelClient:
         return StepBatch(observations, rewards, terminated, truncated, self._last(terminated | truncated, observations))
 
     def close(self) -> None:
-        """Tell the simulator that it may end; never waits, never fails."""
-        self._watchdog.stop()
-        if not self._header.broken[0]:
-            self._header.command[0] = CLOSE
-            self._header.request[0] = self._number + 1
+        """Tell the simulator that it may end; fails never, and waits no longer than for a step."""
+        self._header.command[0] = CLOSE
+        self._header.request[0] = self._number + 1
+        with contextlib.suppress(WaitEndedError, BlockingIOError), self._watchdog:
             os.write(self._block.request_fd, ONE)
+        self._watchdog.stop()
 
     def _last(self, ended: npt.NDArray[np.bool_], observations: Array) -> Array:
         if not ended.any():
@@ -317,6 +318,8 @@ class ChannelClient:
                 os.read(self._block.response_fd, 8)
         except WaitEndedError as ended:
             raise self._gone(ended) from None
+        except BlockingIOError:
+            raise SimulatorError("simulator.misbehaved", "The simulator reconfigured the wake-up.") from None
         if header.failed[0]:
             raise SimulatorError("simulator.failed", f"The simulator failed: {header.text(header.failed_text)}")
         if header.response[0] != self._number:

@@ -24,7 +24,8 @@ def test_a_leak_is_seen(fence: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatc
     """The prober run where nothing is fenced: exactly what a fence with a hole would show."""
     def unfenced(sandbox: Any, spec: Any, task: str, parameters: dict[str, Any]) -> Any:
         canary._probe_outside(parameters)
-        return type("Result", (), {"values": {"attempts": {name: {"reached": False} for name in parameters["targets"]}}})
+        claims = {name: {"reached": False} for name in parameters["targets"]}
+        return type("Result", (), {"values": {"attempts": claims}})
 
     monkeypatch.setattr(canary, "run_task", unfenced)
     result = egress_canary(fence)
@@ -37,7 +38,8 @@ def test_a_prober_that_says_nothing_proves_nothing(fence: BubblewrapSandbox, mon
     assert not egress_canary(fence).blocked
 
 
-def test_a_canary_that_is_not_heard_outside_is_invalid(fence: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_that_is_not_heard_outside_is_invalid(fence: BubblewrapSandbox,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "_probe_outside", lambda parameters: None)
     result = egress_canary(fence)
     assert not result.blocked

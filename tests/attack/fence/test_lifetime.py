@@ -19,7 +19,8 @@ KEEPER = """
 import sys, threading, time
 from pathlib import Path
 from tests import fences
-with fences.sandbox(Path(sys.argv[1])) as opened, fences.running(opened, fences.SAY_UP + "import time; time.sleep(600)") as w:
+code = fences.SAY_UP + "import time; time.sleep(600)"
+with fences.sandbox(Path(sys.argv[1])) as opened, fences.running(opened, code) as w:
     w.connection.receive(20)
     print(w.pid, opened._launcher._process.pid, flush=True)
     threading.Event().wait()

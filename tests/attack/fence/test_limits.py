@@ -23,14 +23,15 @@ def fill(folder):
     except OSError as error:
         return written, error.strerror
     return written, 'no end'
-for folder in ('/tmp', '/dev/shm', '/', '/dev', '/opt', '/etc', '/opt/python/lib', '/usr/lib', '/proc', '/run', '/var/tmp'):
+for folder in ('/tmp', '/dev/shm', '/', '/dev', '/opt', '/etc', '/opt/python/lib', '/usr/lib', '/proc', '/run',
+               '/var/tmp'):
     print(folder, fill(folder), flush=True)
 """
 
 
 def test_a_fork_bomb_stays_within_its_limit(fence: BubblewrapSandbox) -> None:
-    code = ("import os, time\nborn = 0\ntry:\n    for born in range(10_000):\n        if not os.fork(): time.sleep(30); "
-            "os._exit(0)\nexcept OSError as error: print(born, error)\nos._exit(5)")
+    code = ("import os, time\nborn = 0\ntry:\n    for born in range(10_000):\n        if not os.fork():\n"
+            "            time.sleep(30); os._exit(0)\nexcept OSError as error: print(born, error)\nos._exit(5)")
     ended = fences.inside(fence, code, replace(SMALL, processes=20))
     assert int(ended.log.split()[0]) < 20
     assert "Resource temporarily unavailable" in ended.log
@@ -38,8 +39,8 @@ def test_a_fork_bomb_stays_within_its_limit(fence: BubblewrapSandbox) -> None:
 
 
 def test_threads_count_as_processes(fence: BubblewrapSandbox) -> None:
-    code = ("import threading, time\nfor born in range(1000):\n    try: threading.Thread(target=time.sleep, args=(30,), "
-            "daemon=True).start()\n    except RuntimeError as error: print(born, error); break\nimport os; os._exit(0)")
+    code = ("import threading, time\nfor born in range(1000):\n"
+            "    try: threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n    except RuntimeError as error: print(born, error); break\nimport os; os._exit(0)")
     assert int(fences.inside(fence, code, replace(SMALL, processes=20)).log.split()[0]) < 20
 
 
@@ -87,7 +88,8 @@ def test_a_flooded_log_is_slowed_and_cut(fence: BubblewrapSandbox) -> None:
 
 def test_the_cpu_is_chosen_from_outside(fence: BubblewrapSandbox) -> None:
     spec = FenceSpec("pinned", limits=SMALL, cpus=frozenset({0}))
-    code = "import os\nprint(os.sched_getaffinity(0))\ntry: os.sched_setaffinity(0, {0, 1})\nexcept OSError as e: print(e)"
+    code = ("import os\nprint(os.sched_getaffinity(0))\n"
+            "try: os.sched_setaffinity(0, {0, 1})\nexcept OSError as error: print(error)")
     with fences.running(fence, code, spec) as workload:
         log = workload.wait(20).log
     assert log.startswith("{0}\n[Errno 1]")

@@ -40,7 +40,7 @@ MISBEHAVIOUR = {
     "an_unknown_event": "say({'event': 'promote'}); linger()",
     "no_event": "say({}); linger()",
     "a_strange_share": "say({'event': 'progress', 'share': 'all', 'text': ''}); linger()",
-    "a_number_beyond_floats": "say(b'{\"event\": \"progress\", \"text\": \"\", \"share\": 1' + b'0' * 4000 + b'}'); linger()",
+    "a_number_beyond_floats": "say(b'{\"event\": \"progress\", \"text\": \"\", \"share\": 1' + b'0' * 4000 + b'}')",
     "an_unsealed_output": "say({**result, 'outputs': ['a']}, [unsealed]); linger()",
     "a_folder_as_output": "say({**result, 'outputs': ['a']}, [os.open('/tmp', os.O_RDONLY)]); linger()",
     "a_pipe_as_output": "say({**result, 'outputs': ['a']}, [os.pipe()[0]]); linger()",

@@ -25,7 +25,8 @@ with fences.sandbox(Path(os.environ["STATE"])) as opened:
 
 @pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("name", EVERY)
-def test_an_attack_that_works_outside_is_stopped(name: str, fence: BubblewrapSandbox, places: dict[str, object]) -> None:
+def test_an_attack_that_works_outside_is_stopped(name: str, fence: BubblewrapSandbox,
+                                                 places: dict[str, object]) -> None:
     code = program(EVERY[name], **places)
     assert "REACHED" in fences.outside(code)
     ended = fences.inside(fence, code)
@@ -108,7 +109,7 @@ def test_no_descriptor_is_inherited(tmp_path: Path) -> None:
 
 
 def test_the_file_system_holds_only_what_is_needed(fence: BubblewrapSandbox) -> None:
-    log = fences.inside(fence, "import os\nfor place in ('/', '/etc', '/opt', '/usr', '/dev', '/opt/environment/../'):\n"
+    log = fences.inside(fence, "import os\nfor place in ('/', '/etc', '/opt', '/usr', '/dev'):\n"
                         "    print(place, sorted(os.listdir(place)))\n"
                         "for top, folders, files in os.walk('/', followlinks=False):\n"
                         "    for name in files:\n"

@@ -53,7 +53,8 @@ def test_a_space_survives_json(spec: SpaceSpec) -> None:
 def test_the_limits_are_members_and_what_lies_beyond_is_not(spec: SpaceSpec, num: int) -> None:
     low, high = spec.limits()
     check = Checker(spec)
-    assert check.holds(np.broadcast_to(low, (num, *spec.shape))) and check.holds(np.broadcast_to(high, (num, *spec.shape)))
+    assert check.holds(np.broadcast_to(low, (num, *spec.shape)))
+    assert check.holds(np.broadcast_to(high, (num, *spec.shape)))
     wide = np.broadcast_to(high, (num, *spec.shape)).astype(np.float64 if low.dtype.kind == "f" else object)
     beyond = wide.copy()
     beyond.flat[-1] = math.inf if low.dtype.kind == "f" else int(high.flat[-1]) + 1
