@@ -42,7 +42,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RingfenceError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _of_the_framework)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -77,8 +76,10 @@ def _translated(request: Request, error: HTTPException) -> RingfenceError:
     return InvalidError("request.unreadable", f"The request can't be read: {error.detail}.", fix="Send valid JSON.")
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.exception("%s %s crashed", request.method, request.url.path, exc_info=error)
-    return problem_response(RingfenceError(
+def unexpected(method: str, path: str, error: Exception) -> RingfenceError:
+    """Return what a caller is told of a fault; the log has all of it."""
+    identifier = current_request().id
+    log.exception("%s %s crashed in request %s", method, path, identifier, exc_info=error)
+    return RingfenceError(
         "platform.fault", "The platform met an unexpected fault.",
-        fix=f"The server's log has the details under request {current_request().id}; trying again is safe."))
+        fix=f"The server's log has the details under request {identifier}; trying again is safe.")

@@ -30,6 +30,7 @@ from ringfence.app import Platform
 
 PREFIX = "/api/v1"
 _NOUNS = (sessions, accounts, policies, datasets, simulators, runs, models, endpoints, audit, jobs, status)
+ROUTERS = (*((PREFIX, noun.router) for noun in _NOUNS), ("", inference.router), ("", health.router))
 
 
 def create_app(platform: Platform) -> FastAPI:
@@ -43,10 +44,8 @@ def create_app(platform: Platform) -> FastAPI:
     app = FastAPI(title="Ringfence", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
                   openapi_url=f"{PREFIX}/openapi.json", redirect_slashes=False)
     app.state.platform = platform
-    for noun in _NOUNS:
-        app.include_router(noun.router, prefix=PREFIX)
-    app.include_router(inference.router)
-    app.include_router(health.router)
+    for prefix, router in ROUTERS:
+        app.include_router(router, prefix=prefix)
     problems.install(app)
     app.add_middleware(Shell, limits=platform.settings.limits)
     return app

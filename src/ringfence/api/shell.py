@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ringfence.api.problems import problem_response
+from ringfence.api.problems import problem_response, unexpected
 from ringfence.errors import InvalidError, RingfenceError, TooLargeError
 from ringfence.settings import LimitSettings
 from ringfence.storage.ids import new_id
@@ -73,10 +73,11 @@ class Shell:
         try:
             _check_length(headers, allowance)
             await self._app(routed, Limited(receive, allowance), exchange)
-        except RingfenceError as error:
+        except Exception as error:
             if exchange.status:
                 raise
-            await problem_response(error)(routed, receive, exchange)
+            shown = error if isinstance(error, RingfenceError) else unexpected(scope["method"], scope["path"], error)
+            await problem_response(shown)(routed, receive, exchange)
 
     def _allowance(self, scope: Scope) -> Allowance:
         line, limits = f"{scope['method']} {scope['path'].rstrip('/')}", self._limits

@@ -38,7 +38,8 @@ def list_(as_json: AsJson = False) -> None:
         views = client.endpoints()
     emit(views, as_json, lambda _: table(
         "Endpoints", {"name": "name", "model": "model", "by": "deployed_by",
-                      "since": lambda row: when(row.get("deployed_at"))}, views, empty="None yet: `ringfence deploy NAME MODEL`."))
+                      "since": lambda row: when(row.get("deployed_at"))},
+        views, empty="None yet: `ringfence deploy NAME MODEL`."))
 
 
 @endpoint.command(epilog="Example: ringfence endpoint show sepsis-advisor")

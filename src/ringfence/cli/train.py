@@ -104,7 +104,8 @@ def picture(view: Json, metrics: list[Json], width: int) -> Any:
                if metric["values"].get("return_mean") is not None]
     latest = metrics[-1]["values"] if metrics else {}
     speed = latest.get("steps_per_second") or view.get("steps_per_second") or 0.0
-    lines = [view["state"] if view.get("text") in (None, view["state"]) else f"{view['state']}: {view['text']}", f"{speed:,.0f} steps/s"]
+    text = view.get("text") or view["state"]
+    lines = [text if text == view["state"] else f"{view['state']}: {text}", f"{speed:,.0f} steps/s"]
     if metrics:
         lines.append(f"step {metrics[-1]['step']:,}  " + "  ".join(
             f"{name} {value:.4g}" for name, value in latest.items() if name != "steps_per_second"))
