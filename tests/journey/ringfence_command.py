@@ -22,8 +22,14 @@ class Home:
     path: Path
 
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        return {**kept, "RINGFENCE_HOME": str(self.path), "HOME": str(self.path.parent)}
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {**kept, "RINGFENCE_HOME": str(self.path), "HOME": str(self.path.parent), "TMPDIR": str(self.temporary)}
+
+    @property
+    def temporary(self) -> Path:
+        """The folder of temporary files of everything that runs in this home."""
+        return self.path.parent / "tmp"
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen([RINGFENCE, *arguments], env=self.environment(), text=True, stdin=subprocess.DEVNULL,

@@ -49,7 +49,13 @@ def save(story: Story) -> dict[str, Any]:
 
 
 def show(story: Story, content: dict[str, Any]) -> None:
-    """Print the closing tables, the curve and how to go on."""
+    """Print the results and how to go on."""
+    show_results(story, content)
+    story.display.console.print(_next_steps(story), soft_wrap=True)
+
+
+def show_results(story: Story, content: dict[str, Any]) -> None:
+    """Print the closing tables and the curve."""
     console = story.display.console
     console.print()
     console.print(_stages(story))
@@ -57,7 +63,6 @@ def show(story: Story, content: dict[str, Any]) -> None:
     _, returns = _curve(story)
     console.print(Panel(plots.learning_curve_text(returns, _references(story), width=min(64, console.width - 50)),
                         title="PPO's mean return while it learned", title_align="left", expand=False))
-    console.print(_next_steps(story), soft_wrap=True)
 
 
 def failures(story: Story, content: dict[str, Any]) -> list[str]:
