@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -86,7 +87,7 @@ def failures(story: Story, content: dict[str, Any]) -> list[str]:
 
 
 def _stages(story: Story) -> Table:
-    table = Table("stage", "what happened", "evidence", title="The main job", title_justify="left")
+    table = Table("stage", "what happened", "evidence", title="The main job", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("s", justify="right")
     for name, stage in story.journal.stages.items():
         table.add_row(name, stage["happened"], stage["evidence"], f"{stage['seconds']:.1f}")
@@ -96,7 +97,7 @@ def _stages(story: Story) -> Table:
 
 def _scores(content: dict[str, Any]) -> Table:
     table = Table("who decides", title="Mean return: the share of stays survived, with its 95% interval",
-                  title_justify="left")
+                  title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("mean", justify="right")
     table.add_column("interval", justify="right")
     table.add_column("episodes", justify="right")
