@@ -120,7 +120,7 @@ class AuditTrail:
         if session.get_bind().dialect.name != "sqlite":
             return ()
         rows = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
-        found: dict[str, str] = dict(rows.tuples().all())
+        found: dict[str, str] = {row.name: row.sql for row in rows}
         return tuple(name for name, sql in sorted(TRIGGERS.items()) if found.get(name) != sql)
 
     def _signed(self, kind: str, seq: int, digest: str) -> dict[str, Any]:
@@ -158,8 +158,13 @@ def _limited(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _columns(record: Mapping[str, Any]) -> dict[str, str]:
     actor, resource = record["actor"], record["resource"]
-    return {"actor": actor["id"][:64], "actor_name": actor["name"][:200], "action": record["action"],
-            "resource": resource["name"][:300], "outcome": record["outcome"], "project": record["project"]}
+    return {"actor": _column(actor["id"], 64), "actor_name": _column(actor["name"], 200), "action": record["action"],
+            "resource": _column(resource["name"], 300), "outcome": record["outcome"], "project": record["project"]}
+
+
+def _column(text: str, longest: int) -> str:
+    """A half of a surrogate pair is no text to a database; in the record itself it stands escaped."""
+    return text[:longest].encode("utf-8", "replace").decode()
 
 
 def _consistent(row: AuditRow) -> dict[str, Any]:

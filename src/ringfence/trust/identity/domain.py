@@ -126,12 +126,16 @@ def require_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
 
 
 def fold_person(person: str) -> str:
-    """Return the one spelling of a person's name by which two accounts are known to be one person's.
+    """Return the one spelling of a person's name by which two accounts are known to be one person's."""
+    return " ".join(unicodedata.normalize("NFKC", person[:400]).casefold().split())
+
+
+def require_person(folded: str) -> str:
+    """Return a folded name.
 
     Raises:
         InvalidError: it is longer than 120 characters or holds control characters.
     """
-    folded = " ".join(unicodedata.normalize("NFKC", person).casefold().split())
     if len(folded) > 120 or not folded.isprintable():
         raise InvalidError("account.person", "A person's name is at most 120 printable characters long.",
                            field="person", fix="Shorten it.")

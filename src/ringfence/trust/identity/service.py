@@ -29,6 +29,7 @@ from ringfence.trust.identity.domain import (
     require_kind,
     require_name,
     require_password,
+    require_person,
     require_roles,
     require_scopes,
 )
@@ -100,6 +101,7 @@ class IdentityService:
                 raise ConflictError("account.changed", "The accounts have changed meanwhile.", fix="Try again.")
             wanted, hashed, shown = require_roles(asked), "", ""
             require_name(name)
+            require_person(who)
             if kind == "person":
                 shown = "" if password else passwords.generate()
                 hashed = passwords.hashed(require_password(password or shown, name))
