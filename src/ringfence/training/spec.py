@@ -140,7 +140,8 @@ def _learner(fields: Fields) -> tuple[str, str, dict[str, Any]]:
 
 def _data(fields: Fields, learner: Learner) -> DataSpec:
     columns = fields.fields("columns")
-    granted = {role: columns.text(role) for role in learner.roles}
+    # Those that stand there first, so that what is missing is not looked for among them.
+    granted = {role: columns.text(role) for role in sorted(learner.roles, key=lambda role: not columns.has(role))}
     columns.require_all_used()
     spec = DataSpec(fields.text("dataset"), fields.text("purpose"), granted)
     fields.require_all_used()
