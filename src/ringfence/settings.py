@@ -26,6 +26,12 @@ class ServerSettings(_Section):
     threads: int = Field(default=64, ge=4, le=1024, description="Requests that may be worked on at once.")
     connections: int = Field(default=1000, ge=1, description="Connections that may be open at once; more get 503.")
 
+    @property
+    def url(self) -> str:
+        """Return where clients on this machine find the server."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
+
 
 class LimitSettings(_Section):
     """What one request may cost."""

@@ -40,7 +40,7 @@ def serve(settings: Settings, reporter: child.Reporter, *, prepare: bool) -> Non
     # Not waited for: the platform answers before its last agent does.
     threading.Thread(target=platform.serving.start, name="endpoints", daemon=True).start()
     try:
-        _Server(_config(platform), lambda: reporter.tell("ready", url=url(settings.server))).run([listener])
+        _Server(_config(platform), lambda: reporter.tell("ready", url=settings.server.url)).run([listener])
     finally:
         platform.close()
 
@@ -66,12 +66,6 @@ def listening(server: ServerSettings) -> socket.socket:
         raise UnavailableError("port.unusable", f"{server.host}:{server.port} can't be listened on: {error.strerror}.",
                                fix="Choose another address or port.", field="port", value=str(server.port)) from error
     return listener
-
-
-def url(server: ServerSettings) -> str:
-    """Return where clients on this machine find the server."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
-    return f"https://[{host}]:{server.port}" if ":" in host else f"https://{host}:{server.port}"
 
 
 class _Server(uvicorn.Server):

@@ -38,15 +38,25 @@ def up(port: Port = None, foreground: Annotated[bool, typer.Option(help="Stay in
     from ringfence.supervisor import control
     from ringfence.supervisor.home import Home
 
-    if foreground:
-        raise typer.Exit(control.foreground(port))
     path = default_home()
-    state, home = control.up(path, port), Home(path)
-    known = Contexts.load(path).entries.get(LOCAL, Context(LOCAL, ""))
+    home, known = Home(path), Contexts.load(path).entries.get(LOCAL, Context(LOCAL, ""))
+    if foreground:
+        url = _url(port)
+        remember(Context(LOCAL, url, str(home.authority_file), known.token, known.account))
+        say(f"Ringfence answers at {url} until Ctrl-C.")
+        control.foreground(path, port)
+    state = control.up(path, port)
     remember(Context(LOCAL, state.url, str(home.authority_file), known.token, known.account))
     first = home.bootstrap_file.exists()
     emit({"url": state.url, "ca": str(home.authority_file), "home": str(path), "version": state.version,
           "login": f"ringfence login{' --bootstrap' if first else ''}"}, as_json, _show_up)
+
+
+def _url(port: int | None) -> str:
+    from ringfence.settings import load
+
+    server = load().server
+    return server.model_copy(update={"port": port}).url if port else server.url
 
 
 def _show_up(started: Json) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from ringfence.errors import ConflictError, RingfenceError, UnavailableError, from_problem
 from ringfence.supervisor.home import Home, State, holder, read_last_state, read_state
@@ -34,9 +35,11 @@ def up(path: Path, port: int | None = None) -> State:
     return state
 
 
-def foreground(port: int | None = None) -> int:
-    """Run the supervisor in this terminal until Ctrl-C; return its exit status."""
-    return subprocess.run(_command(), env=_environment(None, port), check=False).returncode
+def foreground(path: Path, port: int | None = None) -> NoReturn:
+    """Become the supervisor, until Ctrl-C."""
+    home = Home(path)
+    home.prepare()
+    os.execve(sys.executable, _command(), _environment(home, port))  # noqa: S606 - the platform's own module
 
 
 def down(path: Path) -> bool:
@@ -60,7 +63,8 @@ def down(path: Path) -> bool:
 
 def _start(home: Home, port: int | None) -> subprocess.Popen[bytes]:
     _wait_until_unlocked(home, _STOP_SECONDS)
-    with (home.logs / "supervisor.stdio.log").open("wb") as output:
+    log = home.logs / "supervisor.stdio.log"
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as output:
         return subprocess.Popen(_command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                 start_new_session=True, close_fds=True, cwd="/", env=_environment(home, port))
 
@@ -69,8 +73,8 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "ringfence.supervisor.daemon"]
 
 
-def _environment(home: Home | None, port: int | None) -> dict[str, str]:
-    extra = {"RINGFENCE_HOME": str(home.path)} if home else {}
+def _environment(home: Home, port: int | None) -> dict[str, str]:
+    extra = {"RINGFENCE_HOME": str(home.path)}
     if port is not None:
         extra["RINGFENCE_SERVER__PORT"] = str(port)
     return {**os.environ, **extra}
