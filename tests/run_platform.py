@@ -19,7 +19,7 @@ from ringfence.training.service import TrainingService
 from ringfence.trust.domain import Actor
 from ringfence.worker.worker import Worker
 from tests.bundles import packed
-from tests.data_platform import SCIENTIST, WORKER, DataPlatform, actor
+from tests.data_platform import OFFICER, SCIENTIST, WORKER, DataPlatform, actor
 from tests.fences import ENVIRONMENTS
 
 MLOPS, CALLER = actor("mia", "mlops_engineer"), actor("bedside", "endpoint_caller")
@@ -192,3 +192,9 @@ class RunPlatform(DataPlatform):
         submitted = self.training.submit(SCIENTIST, spec)
         self.work()
         return self.training.show(SCIENTIST, submitted.id)
+
+
+def promote(platform: RunPlatform, ref: str) -> None:
+    """Bring a model version into production, as its two people would."""
+    asked = platform.registry.request_promotion(MLOPS, ref, "production", "better")
+    platform.registry.approve(OFFICER, asked.id, "checked")
