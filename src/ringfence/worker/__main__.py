@@ -17,7 +17,7 @@ def work(settings: Settings, reporter: child.Reporter) -> None:
     platform = build(settings)
     platform.recover()
     worker = Worker(platform.queue, platform.handlers(), platform.identity, Home(settings.home).worker_lock_file,
-                    lease_seconds=settings.worker.lease_seconds)
+                    lease_seconds=settings.worker.lease_seconds, poll_seconds=settings.worker.poll_seconds)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     reporter.tell("ready")
     try:

@@ -14,13 +14,13 @@ from ringfence.errors import RingfenceError
 from ringfence.jobs.domain import Handler, JobContext, JobView
 from ringfence.jobs.queue import JobQueue, LeaseLostError
 from ringfence.trust.domain import Actor
+from ringfence.trust.request import RequestInfo, request
 from ringfence.worker import lock
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
 BEAT_SECONDS = 0.5
-_IDLE_SECONDS = 0.25
 
 
 class Identities(Protocol):
@@ -37,9 +37,9 @@ class Worker:
     """Does queued jobs, one at a time. One worker of a name lives in each home (`lock_file`)."""
 
     def __init__(self, queue: JobQueue, handlers: Mapping[str, Handler], identities: Identities, lock_file: Path,
-                 *, name: str = "worker", lease_seconds: float = LEASE_SECONDS) -> None:
+                 *, name: str = "worker", lease_seconds: float = LEASE_SECONDS, poll_seconds: float = 0.25) -> None:
         self._queue, self._handlers, self._identities = queue, dict(handlers), identities
-        self._lock_file, self._lease = lock_file, lease_seconds
+        self._lock_file, self._lease, self._poll = lock_file, lease_seconds, poll_seconds
         self._name, self._id = name, f"{name}#{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
 
@@ -59,7 +59,7 @@ class Worker:
                 log.warning("%d jobs of a dead worker are queued again", recovered)
             while not self._stop.is_set():
                 if not self._step():
-                    self._stop.wait(_IDLE_SECONDS)
+                    self._stop.wait(self._poll)
 
     def run_one(self) -> bool:
         """Do the job that waits longest; return whether there was one."""
@@ -79,7 +79,7 @@ class Worker:
         log.info("%s %s starts, attempt %d", job.kind, job.id, job.attempts)
         pulse = Pulse(self._queue, job, self._id, self._lease, self._stop)
         try:
-            with pulse:
+            with pulse, request(RequestInfo(job.id, "worker")):
                 result = self._handle(job, pulse)
         except LeaseLostError:
             log.warning("%s was taken over by another worker", job.id)

@@ -14,6 +14,7 @@ from ringfence.jobs.domain import Handler, JobContext, JobState, JobView
 from ringfence.jobs.queue import JobQueue
 from ringfence.storage.database import Base, Database
 from ringfence.trust.domain import Actor
+from ringfence.trust.request import current_request
 from ringfence.worker import lock
 from ringfence.worker.worker import Worker
 from tests.data_platform import SCIENTIST, WORKER
@@ -70,13 +71,13 @@ def test_the_handler_acts_as_the_worker_on_behalf_of_who_submitted(shop: Shop) -
     job = shop.submit()
 
     def handler(view: JobView, context: JobContext) -> dict[str, Any]:
-        return {"payload": dict(view.payload), "actor": context.actor.name,
+        return {"payload": dict(view.payload), "actor": context.actor.name, "request": current_request().id,
                 **context.policy_context(purpose="walking")}
 
     assert shop.worker(handler).run_one()
     done = shop.get(job)
     assert done.state == JobState.DONE
-    assert done.result == {"payload": {"n": 1}, "actor": "worker", "purpose": "walking",
+    assert done.result == {"payload": {"n": 1}, "actor": "worker", "request": job, "purpose": "walking",
                            "on_behalf_of": SCIENTIST.as_input()}
 
 
