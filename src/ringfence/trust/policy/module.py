@@ -92,7 +92,7 @@ def _heads(tree: dict[str, Any]) -> tuple[set[str], set[str]]:
             functions.add(name)
         if kind == "Set":
             sets.add(name)
-        elif name == "deny" or name.startswith("deny."):
+        elif name == "deny" or name.startswith(("deny.", "deny[")):
             raise _refused("`deny` must be a set: write `deny contains msg if { ... }`")
     return functions, sets
 
