@@ -13,6 +13,7 @@ import anyio
 import pytest
 from starlette.testclient import TestClient
 
+from ringfence.api.server import create_app
 from ringfence.api.shell import Allowance, Limited, TooSlowError
 from ringfence.errors import DeniedError, InvalidError, ThrottledError
 from ringfence.trust.domain import Actor
@@ -256,3 +257,23 @@ def test_a_trail_that_may_not_be_taken_away_is_a_refusal_not_a_broken_stream(
 def test_an_unknown_search_word_is_refused(client: TestClient, ada: dict[str, str]) -> None:
     answer = client.get("/api/v1/audit?actr=ada", headers=ada)
     assert (answer.status_code, answer.json()["field"]) == (422, "actr")
+
+
+def test_an_upload_that_is_cut_off_fails_in_the_service(platform: Any) -> None:
+    platform.data = Landing()
+    messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": "/api/v1/datasets/icu/landing", "raw_path": b"",
+             "query_string": b"", "headers": [(b"authorization", b"Bearer good")], "client": ("192.0.2.7", 1),
+             "server": ("ringfence", 443), "scheme": "https", "root_path": "", "http_version": "1.1"}
+    anyio.run(create_app(platform), scope, receive, send)
+    assert isinstance(platform.data.failure, InvalidError)
+    assert platform.data.failure.code == "upload.interrupted"
+    assert sent[0]["status"] == 422
