@@ -40,7 +40,8 @@ def test_a_fork_bomb_stays_within_its_limit(fence: BubblewrapSandbox) -> None:
 
 def test_threads_count_as_processes(fence: BubblewrapSandbox) -> None:
     code = ("import threading, time\nfor born in range(1000):\n"
-            "    try: threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n    except RuntimeError as error: print(born, error); break\nimport os; os._exit(0)")
+            "    try: threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n"
+            "    except RuntimeError as error: print(born, error); break\nimport os; os._exit(0)")
     assert int(fences.inside(fence, code, replace(SMALL, processes=20)).log.split()[0]) < 20
 
 

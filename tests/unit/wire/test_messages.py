@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ringfence_workload.wire.messages import MAX_DESCRIPTORS, Connection, PeerGoneError, PeerMisbehavedError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | finite | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+json_values = st.recursive(st.none() | st.booleans() | st.integers() | finite | st.text(),
+                           lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
 
 @pytest.fixture
