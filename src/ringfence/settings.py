@@ -47,6 +47,7 @@ class WorkerSettings(_Section):
     """How jobs are worked on."""
 
     lease_seconds: float = Field(default=30.0, ge=1, description="How long a silent worker keeps its job.")
+    poll_seconds: float = Field(default=0.2, gt=0, description="How often an idle worker looks for a job.")
 
 
 class Settings(BaseSettings):
