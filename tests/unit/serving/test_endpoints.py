@@ -108,9 +108,11 @@ def test_an_endpoint_that_is_not_there_is_missing(platform: RunPlatform) -> None
 def test_another_process_serves_what_was_deployed_before(platform: RunPlatform) -> None:
     platform.serving.deploy(MLOPS, "walker", "walk@1")
     platform.serving.close()
-    platform.__post_init__()  # the server after a restart: same database, no agents
-    platform.serving.start()
-    assert platform.serving.ask(CALLER, "walker", [1]) == [1]
+    after = RunPlatform(platform.folder, platform.sandbox)  # the server after a restart: same database, no agents
+    after.serving.start()
+    assert after.serving.ask(CALLER, "walker", [1]) == [1]
+    after.serving.close()
+    after.database.close()
 
 
 def test_one_connection_serves_many_threads(platform: RunPlatform) -> None:

@@ -198,14 +198,15 @@ def test_nothing_runs_in_a_fence_that_leaks(platform: RunPlatform, monkeypatch: 
     from ringfence.training import phases
 
     leaky = Leaky(platform.sandbox)
-    platform.sandbox = leaky
-    platform.__post_init__()
+    platform.database.close()
+    platform = RunPlatform(platform.folder, leaky)
     monkeypatch.setattr(phases, "egress_canary", lambda sandbox, environment: CanaryResult(
         False, (CanaryAttempt("tcp", True, True, "connected"),)))
     view = platform.run(OFFLINE)
     assert view.error is not None
     assert view.error["code"] == "fence.leaks"
     assert not [name for name in leaky.started if name.endswith("learn")]
+    platform.database.close()
 
 
 def test_a_run_whose_job_was_given_up_shows_as_failed(platform: RunPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
