@@ -37,7 +37,7 @@ CLONE_NEWNS = 0x00020000
 MS_NOSUID, MS_NODEV, MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 1, 32, 4096, 16384, 1 << 19
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 FIRST_DESCRIPTOR = 3
-READ_SIZE = 1 << 16
+READ_SIZE, MAX_STATUS = 1 << 16, 1 << 12
 # A workload that floods its log is slowed to READ_SIZE bytes per this many seconds.
 DRAIN_PAUSE = 0.02
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -175,7 +175,7 @@ class Launcher:
     def _learn(self, fence: Fence) -> None:
         data = _read(fence.status_fd)
         fence.status += data
-        if not data:
+        if not data or len(fence.status) > MAX_STATUS:
             self._unwatch(fence.status_fd)
         _note_first_process(fence)
         if fence.init and not fence.announced:
@@ -184,8 +184,7 @@ class Launcher:
 
     def _ended(self, fence: Fence) -> None:
         _, status, usage = os.wait4(fence.pid, 0)
-        while data := _read(fence.status_fd):
-            fence.status += data
+        fence.status += _read(fence.status_fd)
         _note_first_process(fence)
         _end_namespace(fence)
         self._finish_log(fence)
