@@ -47,7 +47,7 @@ def test_nothing_inside_the_fence_imports_the_control_plane(path: Path) -> None:
     assert "ringfence" not in roots
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=identify)
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "versions"], ids=identify)
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text()
     assert text.count("\n") <= 400
