@@ -1,4 +1,4 @@
-"""The data domain on real parts: SQLite, encrypted objects, the shipped rules, the trail, the queue, the given fence."""
+"""The data domain on real parts: SQLite, encrypted objects, shipped rules, the trail, the queue, the given fence."""
 
 from __future__ import annotations
 

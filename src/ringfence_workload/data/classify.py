@@ -64,9 +64,8 @@ def findings(source: Source) -> list[dict[str, Any]]:
 def _match(column: Column) -> Match:
     if not len(column.distinct):
         return detect_others.remaining(column)
-    direct = [match for detect in detect_identifiers.DETECTORS if (match := detect(column))]
-    quasi = [match for detect in detect_others.DETECTORS if (match := detect(column))]
-    best = max([*direct, *quasi], key=lambda match: match.confidence, default=None)
+    found = [*detect_identifiers.detect(column), *detect_others.detect(column)]
+    best = max(found, key=lambda match: match.confidence, default=None)
     return best or free_text(column) or detect_others.remaining(column)
 
 

@@ -25,7 +25,7 @@ class Match:
 class Column:
     """One column: its distinct values (text, trimmed), at most SAMPLE of them evenly spread, and what its name hints.
 
-    `rows` counts the values that are there; `kind` is the inferred type of all of them.
+    `rows` counts the values that are there; `kind` is the inferred type of all of them; `longest` is in characters.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Column:
     distinct: pl.Series
     sample: pl.Series
     raw: pl.Series
+    longest: int
 
     @classmethod
     def of(cls, values: pl.Series) -> Column:
@@ -42,7 +43,7 @@ class Column:
         distinct = present(values).sort()
         step = max(1, len(distinct) // SAMPLE)
         return cls(values.name, hints.hints(values.name), len(values) - values.null_count(), infer(distinct), distinct,
-                   distinct.gather_every(step), values)
+                   distinct.gather_every(step), values, int(distinct.str.len_chars().max() or 0))
 
     def share(self, pattern: str) -> float:
         """Return the share of the sampled distinct values that match a regular expression."""
@@ -51,6 +52,11 @@ class Column:
     def hinted(self, *kinds: str) -> bool:
         """Say whether the name hints at one of the types."""
         return not self.hints.isdisjoint(kinds)
+
+    @property
+    def is_short_number(self) -> bool:
+        """Say whether the values are numbers of fewer digits than any number plan has."""
+        return self.kind in {"integer", "number"} and self.longest < 7
 
     @property
     def is_text(self) -> bool:

@@ -28,6 +28,7 @@ _US_TAIL = r",? [A-Z]{2},? \d{5}(?:-\d{4})?$"
 _COMPANY = (r"(?i)\b(?:inc|llc|ltd|gmbh|gbr|kg|plc|ag|se|corp|group|sons|co|company|hospital|clinic|university|bank"
             r"|sa|srl|sarl|sas|bv|nv|ab|hb|as|aps|oy|ltda|pty|pte|tbk|fils|figli|hijos|söhne)\b|[&/]|\.\w\."
             r"| (?:and|et|und|och|og|y|e|és) ")
+_TITLE = r"^(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme)\.? "
 _NAME_FORM = (r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?[\p{L}][\p{L}'’.\-]*"
               r"(?:,? [\p{L}][\p{L}'’.\-]*){0,5}$")
 _PERSON_PAGE = (r"(?i)/(?:~|in/|u/|users?/|profiles?|people/|members?/|author/|@)|facebook\.com/|twitter\.com/"
@@ -203,21 +204,30 @@ def person_name(column: Column) -> Match | None:
         return None
     if column.hinted("PERSON_NAME") and len(column.sample) >= 2:
         return Match("PERSON_NAME", 0.95, "the name says so, and the values are made of words like names")
-    plain = column.sample.str.replace(r"^(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme)\.? ", "")
-    first, last = plain.str.extract(r"^([^\s,]+)"), plain.str.extract(r"([^\s,]+)$")
-    several = float(plain.str.contains(r"[ ,]").mean() or 0) > 0.7
-    given = pl.Series(known(first, "given_names"))
+    return _several_words(column) if column.share(r"[ ,]") > 0.7 else _one_word(column)
+
+
+def _several_words(column: Column) -> Match | None:
+    plain = column.sample.str.replace(_TITLE, "")
+    given = known(plain.str.extract(r"^([^\s,]+)"), "given_names")
     swapped = known(plain.str.extract(r"^[^,]+, ?([^\s,]+)"), "given_names") | (
-        known(first, "surnames") & known(plain.str.extract(r"^[^\s,]+ ([^\s,]+)"), "given_names"))
-    share = float((given | swapped | (known(last, "surnames") if not several else False)).mean() or 0)
-    both = float(((given & known(last, "surnames")) | swapped).mean() or 0)
-    if column.hinted("NAME", "USERNAME") and (share > 0.2 or both > 0.1 or (several and share > 0.05)):
-        return Match("PERSON_NAME", 0.93, _said(share, "hold a known given name or surname"))
-    if several and (
-            (share > 0.3 and both > 0.12 and len(plain) >= 3) or (share > 0.1 and len(plain) >= ENOUGH)):
+        known(plain.str.extract(r"^([^\s,]+)"), "surnames")
+        & known(plain.str.extract(r"^[^\s,]+ ([^\s,]+)"), "given_names"))
+    share = float((given | swapped).mean() or 0)
+    both = float(((given & known(plain.str.extract(r"([^\s,]+)$"), "surnames")) | swapped).mean() or 0)
+    if column.hinted("NAME", "USERNAME") and share > 0.05:
+        return Match("PERSON_NAME", 0.93, _said(share, "begin with a known given name"))
+    if (share > 0.3 and both > 0.12 and len(plain) >= 3) or (share > 0.1 and len(plain) >= ENOUGH):
         return Match("PERSON_NAME", 0.7 + 0.2 * share, _said(share, "begin with a known given name"))
-    if not several and share > 0.6 and len(plain) >= 8:
-        return Match("PERSON_NAME", 0.75, _said(share, "are known given names or surnames"))
+    if column.hinted("NAME") and column.share(r"^\p{Lu}[\p{L}'’\-]+(?: \p{Lu}[\p{L}'’.\-]*){1,2}$") > 0.9:
+        return Match("PERSON_NAME", 0.6, "the name may say so, and the values are two or three capitalised words")
+    return None
+
+
+def _one_word(column: Column) -> Match | None:
+    share = float(known(column.sample.str.extract(r"([^\s,]+)$"), "given_names", "surnames").mean() or 0)
+    if (column.hinted("NAME", "USERNAME") and share > 0.2) or (share > 0.6 and len(column.sample) >= 8):
+        return Match("PERSON_NAME", 0.75 + 0.2 * column.hinted("NAME"), _said(share, "are known names of people"))
     return None
 
 
@@ -270,6 +280,15 @@ def _said(share: float, what: str) -> str:
     return f"{share:.0%} of the different values {what}"
 
 
-DETECTORS: tuple[Callable[[Column], Match | None], ...] = (
-    email, mac_address, ip_address, iban, url, ssn, credit_card, national_id, phone, record_number, address,
-    person_name)
+_WORDS = (email, mac_address, ip_address, iban, url, address, person_name)
+_NUMBERS = (ssn, credit_card, national_id, phone)
+
+
+def detect(column: Column) -> list[Match]:
+    """Ask every detector that can find something in a column of this type."""
+    asked: list[Callable[[Column], Match | None]] = [record_number]
+    if column.kind == "text":
+        asked += [*_WORDS, *_NUMBERS]
+    elif not column.is_short_number:
+        asked += _NUMBERS
+    return [match for ask in asked if (match := ask(column))]

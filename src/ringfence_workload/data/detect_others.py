@@ -85,7 +85,7 @@ def place(column: Column) -> Match | None:
 
 def geo(column: Column) -> Match | None:
     """Coordinates."""
-    if column.share(r"^\(?-?\d{1,2}\.\d{2,}[,; ] ?-?\d{1,3}\.\d{2,}\)?$") > 0.9:
+    if column.is_text and column.share(r"^\(?-?\d{1,2}\.\d{2,}[,; ] ?-?\d{1,3}\.\d{2,}\)?$") > 0.9:
         return Match("GEO", 0.93, "the values are pairs of coordinates")
     if not column.hinted("GEO") or column.kind != "number":
         return None
@@ -126,4 +126,9 @@ def _shuffled(column: Column) -> bool:
     return 0.2 < rising < 0.8
 
 
-DETECTORS: tuple[Callable[[Column], Match | None], ...] = (sex, date_of_birth, age, postcode, geo, place)
+def detect(column: Column) -> list[Match]:
+    """Ask every detector that can find something in a column of this type."""
+    asked: list[Callable[[Column], Match | None]] = [sex, date_of_birth, age, geo]
+    if column.hinted("POSTCODE") or not column.is_short_number:
+        asked += [postcode, place]
+    return [match for ask in asked if (match := ask(column))]
