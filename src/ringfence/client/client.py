@@ -190,16 +190,26 @@ class Client:
             after = int(page[-1]["number"])
         return metrics
 
-    def wait_run(self, identifier: str, states: Collection[str] = ("done",), on_progress: OnView | None = None,
-                 poll_seconds: float = 1.0) -> Json:
-        """Wait until a run is in one of `states` or has failed; return it, failed or not."""
+    def wait_run(self, identifier: str, states: Collection[str] = ("done",), on_progress: OnView | None = None) -> Json:
+        """Wait until a run is in one of `states` or has failed; return it, failed or not.
+
+        It looks at the run's job, and at the run itself only when the job has moved on to another phase: each look
+        at a run is a record in the trail.
+        """
+        phase = ""
         while True:
             view = _outlasting_a_restart(partial(self.run, identifier))
-            if on_progress:
-                on_progress(view)
-            if view["state"] in states or view["state"] == "failed":
-                return view
-            time.sleep(poll_seconds)
+            while True:
+                if on_progress:
+                    on_progress(view)
+                if view["state"] in states or view["state"] == "failed":
+                    return view
+                job = _outlasting_a_restart(partial(self.job, str(view["job"]), 1.0))
+                view = {**view, "share": job["share"], "text": job["text"]}
+                now = f"{job['state']} {str(job['text']).partition(':')[0]}"
+                if now != phase:
+                    phase = now
+                    break
 
     # Models and endpoints
 

@@ -89,7 +89,7 @@ class Execution:
         with self._intent(Action.RUN_EVALUATE, row, context) as (intent, inputs):
             evaluated = self.phases.evaluate(inputs, agent, context)
             result = {"evaluation": evaluated["scores"], **json.loads(row.trained or "{}")["result"]}
-            intent.record(agent=evaluated["scores"]["agent"])
+            intent.record(agent=evaluated["scores"].get("agent", "not evaluated"))
             with intent.completing() as session:
                 session.get_one(RunRow, row.id).evaluated = json.dumps({**evaluated, "result": result})
 

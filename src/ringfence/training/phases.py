@@ -18,7 +18,7 @@ from ringfence.sandbox.tasks import close_outputs, run_task
 from ringfence.simulators.domain import RANDOM, Manifest
 from ringfence.storage.database import Database
 from ringfence.training import provenance, reports
-from ringfence.training.ports import DataPort, RegistryPort, SimulatorPort
+from ringfence.training.ports import AgentShape, DataPort, RegistryPort, SimulatorPort
 from ringfence.training.spec import RunSpec
 from ringfence.training.store import MetricSink
 from ringfence_workload.wire import memory, spaces
@@ -70,7 +70,9 @@ class Phases:
         result = self._learn(recorder, inputs, context)
         artefacts = taken(result)
         learned = reports.learned(result.values, result.exit.wall_seconds, spec.steps)
-        self._require_fit(artefacts, self._manifest(inputs, "evaluation", context))
+        shape = self.registry.check_agent(artefacts["agent.json"], artefacts["agent.safetensors"])
+        if spec.evaluation:
+            _require_fit(shape, self._manifest(inputs, "evaluation", context))
         behaviour = {"behaviour_value": learned.behaviour_value} if learned.behaviour_value else {}
         figures = {"steps": learned.steps, "seconds": learned.seconds, "steps_per_second": learned.steps_per_second,
                    "wall_seconds": result.exit.wall_seconds, "cpu_seconds": result.exit.cpu_seconds}
@@ -80,12 +82,14 @@ class Phases:
                  "provenance": self._origin(spec), "artefacts": {}}, artefacts)
 
     def evaluate(self, inputs: Inputs, agent: Mapping[str, int], context: JobContext) -> dict[str, Any]:
-        """Judge the agent beside its baselines in fresh fences; return each one's interval.
+        """Judge the agent beside its baselines in fresh fences; return each one's interval, none if none is wanted.
 
         Raises:
             WorkloadError: a workload failed, or reports what can't be.
         """
         wanted, recorder = inputs.spec.evaluation, Recorder(self.sandbox)
+        if wanted is None:
+            return {"scores": {}, "workloads": []}
         manifest = self._manifest(inputs, "evaluation", context)
         contenders = [{"name": "agent", "source": "package"}] + [
             {"name": name, "source": RANDOM if name == RANDOM else "baseline"} for name in wanted.agents]
@@ -118,10 +122,11 @@ class Phases:
         spec, dataset = inputs.spec, inputs.dataset
         assert spec.data is not None
         assert dataset is not None
-        manifest = self._manifest(inputs, "evaluation", context)
-        parameters = {"columns": dict(spec.data.columns), "hyperparameters": dict(spec.hyperparameters),
-                      "seed": spec.seed, "observation_space": manifest.observation_space,
-                      "action_space": manifest.action_space}
+        parameters: dict[str, Any] = {"columns": dict(spec.data.columns), "seed": spec.seed,
+                                      "hyperparameters": dict(spec.hyperparameters)}
+        if spec.evaluation:
+            manifest = self._manifest(inputs, "evaluation", context)
+            parameters |= {"observation_space": manifest.observation_space, "action_space": manifest.action_space}
         data = self.data.open_columns(context.actor, dataset["version"], dataset["columns"], spec.data.purpose,
                                       context.on_behalf_of)
         try:
@@ -152,17 +157,6 @@ class Phases:
             yield bundle
         finally:
             os.close(bundle)
-
-    def _require_fit(self, artefacts: Mapping[str, bytes], manifest: Manifest) -> None:
-        shape = self.registry.check_agent(artefacts["agent.json"], artefacts["agent.safetensors"])
-        for what, given, wanted in (("observation", shape.observation_space, manifest.observation_space),
-                                    ("action", shape.action_space, manifest.action_space)):
-            ours, theirs = spaces.from_json(given), spaces.from_json(wanted)
-            if (ours.kind, ours.shape, ours.n, ours.start) != (theirs.kind, theirs.shape, theirs.n, theirs.start):
-                raise InvalidError("run.agent_does_not_fit", f"The agent's {what} space is not {manifest.name}'s.",
-                                   field="evaluation.simulator", value=manifest.name,
-                                   fix="Evaluate it in the simulator that it learned in, or learn on data with the "
-                                       "same numbering.")
 
     def _origin(self, spec: RunSpec) -> dict[str, Any]:
         names = sorted({spec.learner.environment, "base"})
@@ -203,6 +197,17 @@ def taken(result: TaskResult) -> dict[str, bytes]:
         raise WorkloadError("workload.misreported", f"The learner's agent can't be taken: {error}.") from error
     finally:
         close_outputs(result)
+
+
+def _require_fit(shape: AgentShape, manifest: Manifest) -> None:
+    for what, given, wanted in (("observation", shape.observation_space, manifest.observation_space),
+                                ("action", shape.action_space, manifest.action_space)):
+        ours, theirs = spaces.from_json(given), spaces.from_json(wanted)
+        if (ours.kind, ours.shape, ours.n, ours.start) != (theirs.kind, theirs.shape, theirs.n, theirs.start):
+            raise InvalidError("run.agent_does_not_fit", f"The agent's {what} space is not {manifest.name}'s.",
+                               field="evaluation.simulator", value=manifest.name,
+                               fix="Evaluate it in the simulator that it learned in, or learn on data with the "
+                                   "same numbering.")
 
 
 def _fence(inputs: Inputs, what: str, environment: str) -> FenceSpec:

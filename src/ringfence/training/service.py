@@ -84,6 +84,8 @@ class TrainingService:
         return version
 
     def _resolved(self, actor: Actor, spec: RunSpec) -> dict[str, SimulatorView]:
+        if spec.evaluation is None:
+            return {}
         judge = self._simulators.show(actor, spec.evaluation.simulator)
         known = (RANDOM, *judge.manifest.baselines)
         for name in spec.evaluation.agents:
@@ -156,8 +158,9 @@ def view(row: RunRow, job: JobView) -> RunView:
     return RunView(
         id=row.id, name=row.name, state=RunState.FAILED.value if given_up else row.state, share=job.share,
         text=job.text, spec=spec, spec_digest=row.spec_digest, dataset_version=dataset.get("version", ""),
-        columns=dataset.get("columns", []), simulator_digest=(simulators.get("learning") or simulators["evaluation"])
-        ["digest"], seed=row.seed, steps=learning.get("steps"), steps_per_second=learning.get("steps_per_second"),
+        columns=dataset.get("columns", []),
+        simulator_digest=(simulators.get("learning") or simulators.get("evaluation") or {}).get("digest", ""),
+        seed=row.seed, steps=learning.get("steps"), steps_per_second=learning.get("steps_per_second"),
         result=json.loads(row.evaluated)["result"] if row.evaluated else None, model=row.model,
         fence=fence and {"guarantees": fence["guarantees"], "egress_blocked": fence["egress_blocked"],
                          "uids": [workload["uid"] for workload in fence["workloads"]]},

@@ -61,7 +61,10 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training run. `data` or `simulator` is set, as the learner wants it; `steps` is 0 for data."""
+    """One training run. `data` or `simulator` is set, as the learner wants it; `steps` is 0 for data.
+
+    `evaluation` may be missing for a learner from data: who has logs alone has no simulator to judge in.
+    """
 
     name: str
     model: str
@@ -73,7 +76,7 @@ class RunSpec:
     simulator: str
     num_envs: int
     steps: int
-    evaluation: EvaluationSpec
+    evaluation: EvaluationSpec | None
     document: Mapping[str, Any]
 
     @property
@@ -111,7 +114,9 @@ def from_document(document: Mapping[str, Any]) -> RunSpec:
         top.text("description")
     library, algorithm, hyperparameters = _learner(top.fields("learner"))
     learner = LEARNERS[library, algorithm]
-    seed, evaluation = top.integer("seed", 0, MAX_SEED), _evaluation(top.fields("evaluation"))
+    seed = top.integer("seed", 0, MAX_SEED)
+    judged = learner.source == "simulator" or top.has("evaluation")
+    evaluation = _evaluation(top.fields("evaluation")) if judged else None
     simulator, num_envs, steps, data = "", 0, 0, None
     if learner.source == "data":
         data = _data(top.fields("data"), learner)
