@@ -76,6 +76,7 @@ class Platform:
         settled = self.gate.reconcile(self.identity.service_actor("worker"), self._settlers())
         if settled:
             log.warning("%d acts that a dead process left were settled", settled)
+        self.data.sweep()
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what the worker can do: one service call for each kind of job."""
@@ -106,7 +107,7 @@ class Platform:
 
     def _settlers(self) -> Mapping[Action, Settler]:
         return {Action.SIMULATOR_BUILD: self.simulators.settle_build, Action.DATASET_INGEST: self.data.settle_ingest,
-                Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
+                Action.DATASET_RELEASE: self.data.settle_release, Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
 
 
 def build(settings: Settings) -> Platform:
