@@ -107,7 +107,8 @@ class Platform:
 
     def _settlers(self) -> Mapping[Action, Settler]:
         return {Action.SIMULATOR_BUILD: self.simulators.settle_build, Action.DATASET_INGEST: self.data.settle_ingest,
-                Action.DATASET_RELEASE: self.data.settle_release, Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
+                Action.DATASET_RELEASE: self.data.settle_release,
+                Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
 
 
 def build(settings: Settings) -> Platform:
