@@ -1,12 +1,13 @@
 """How every claim of speed is measured: ours and the peer interleaved, on a machine that does nothing else.
 
 A bench file describes `Claim`s over `Variant`s and calls `run`. Each variant is sampled in turn, at least five
-times; a sample is taken only while the rest of the machine uses at most .15 of a core, else the run refuses to
-report. The table shows medians, spread, ratio and CPU time; the same goes to bench/results/NAME.json.
+times; a sample counts only if the rest of the machine used at most .15 of a core meanwhile, else the run refuses
+to report. The table shows medians, spread, ratio and CPU time; the same goes to bench/results/NAME.json.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -20,7 +21,7 @@ from typing import Any
 RESULTS = Path(__file__).with_name("results")
 SAMPLES = 5
 MAX_OTHER_LOAD = 0.15
-LOAD_WINDOW, LOAD_PATIENCE = 0.5, 120.0
+LOAD_PATIENCE = 120.0
 
 
 class BusyError(Exception):
@@ -95,29 +96,47 @@ def measure(variants: Sequence[Variant], samples: int, *, own_load: bool = False
     cpu: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for number in range(samples + 1):
         for variant in variants:
-            if not own_load:
-                wait_until_idle()
-            before = busy_seconds()
-            units, seconds = variant.sample()
+            rate, used = undisturbed(variant, own_load=own_load)
             if number:
-                rates[variant.name].append(units / seconds)
-                cpu[variant.name].append((busy_seconds() - before) / units * 1e6)
+                rates[variant.name].append(rate)
+                cpu[variant.name].append(used)
     return {name: Measured(tuple(rates[name]), tuple(cpu[name])) for name in rates}
 
 
-def wait_until_idle() -> None:
-    """Return once the machine has been idle for a moment. Raises BusyError when that takes too long."""
+def undisturbed(variant: Variant, *, own_load: bool = False) -> tuple[float, float]:
+    """Take samples until nothing else used the machine during one; return its rate and its CPU microseconds a unit.
+
+    Raises:
+        BusyError: that took longer than LOAD_PATIENCE seconds.
+    """
     deadline = time.monotonic() + LOAD_PATIENCE
-    while (load := other_load()) > MAX_OTHER_LOAD:
+    while True:
+        started, busy, own = time.monotonic(), busy_seconds(), own_seconds()
+        units, seconds = variant.sample()
+        used = own_seconds() - own
+        other = (busy_seconds() - busy - used) / (time.monotonic() - started)
+        if own_load or other <= MAX_OTHER_LOAD:
+            return units / seconds, used / units * 1e6
         if time.monotonic() > deadline:
-            raise BusyError(f"something else uses {load:.2f} of a core; at most {MAX_OTHER_LOAD} is allowed")
+            raise BusyError(f"something else uses {other:.2f} of a core; at most {MAX_OTHER_LOAD} is allowed")
 
 
-def other_load() -> float:
-    """Return how many cores are busy while this process and its workloads only wait."""
-    before, started = busy_seconds(), time.monotonic()
-    time.sleep(LOAD_WINDOW)
-    return (busy_seconds() - before) / (time.monotonic() - started)
+def own_seconds() -> float:
+    """Return the CPU seconds of this process and of all that descend from it, those that ended included."""
+    used: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                used[int(folder.name)] = sum(int(word) for word in fields[11:15])
+                children.setdefault(int(fields[1]), []).append(int(folder.name))
+    total, left = 0, [os.getpid()]
+    while left:
+        pid = left.pop()
+        total += used.get(pid, 0)
+        left += children.get(pid, [])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def busy_seconds() -> float:

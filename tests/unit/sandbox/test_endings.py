@@ -18,7 +18,7 @@ LIMITS = Limits(memory=1 << 30, cpu_seconds=60, processes=9)
     ({"status": 3}, Usage(None, 0, 1), "it ended with status 3; it had reached its limit of 9 processes"),
     ({"status": None, "signal": 9}, Usage(None, 1, 0), "it ran out of memory: its limit is 1.00 GiB"),
     ({"status": None, "signal": 9}, Usage(60.1, 0, 0), "it used more than its 60 s of CPU time"),
-    ({"status": None, "signal": 9}, Usage(59.0, 0, 0), "signal 9 ended it (SIGKILL, Killed)"),
+    ({"status": None, "signal": 9}, Usage(58.0, 0, 0), "signal 9 ended it (SIGKILL, Killed)"),
     ({"status": None, "signal": 63}, Usage(None, 0, 0), "signal 63 ended it (unknown)"),
     ({"status": None, "signal": 9, "reason": "it was asked to stop"}, Usage(None, 1, 0), "it was asked to stop"),
     ({"status": 1, "entered": False, "log": "bwrap: no\n"}, Usage(None, 0, 0),
