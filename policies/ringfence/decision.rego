@@ -100,6 +100,12 @@ in_scope if input.action in input.actor.scopes
 
 in_scope if sprintf("%s:%s", [input.action, input.resource.name]) in input.actor.scopes
 
+# Whoever may start a job may see what became of it.
+in_scope if {
+	input.action == "job.show"
+	input.context.submitted_by == input.actor.id
+}
+
 # The worker acts for somebody, who must still be allowed to have it done.
 deny contains msg if {
 	holds("worker")

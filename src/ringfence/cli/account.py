@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ringfence.cli.output import AsJson, Json, emit, facts, say, table
-from ringfence.cli.session import connect, read_text
+from ringfence.cli.session import connect, read_text, require_writable, write_secret
 
 account = typer.Typer(no_args_is_help=True, help="Accounts: create, list, disable.")
 key = typer.Typer(no_args_is_help=True, help="API keys: create, revoke.")
@@ -25,13 +25,17 @@ def register(app: typer.Typer) -> None:
 
 
 @account.command(epilog="Example: ringfence account create stella.steward --role data_steward")
-def create(name: Name, role: Annotated[list[str], typer.Option(help="A role; may be repeated.")],
+def create(*, name: Name, role: Annotated[list[str], typer.Option(help="A role; may be repeated.")],
            kind: Annotated[str, typer.Option(help="person or service.")] = "person",
            person: Annotated[str, typer.Option(help="The human behind it, where that is not the name.")] = "",
+           password_file: Annotated[Path | None, typer.Option(help="Put the first password here (mode 0600).")] = None,
            as_json: AsJson = False) -> None:
     """Create an account. A person's first password is random and shown this once."""
+    require_writable(password_file)
     with connect() as client:
         view = client.create_account(name, kind=kind, roles=role, person=person)
+    if password_file and view.get("password"):
+        write_secret(password_file, str(view.pop("password")))
     emit(view, as_json, _show_account)
 
 
@@ -58,13 +62,18 @@ def disable(name: Name, as_json: AsJson = False) -> None:
 
 
 @key.command("create", epilog="Example: ringfence key create bedside-monitor --scope endpoint.ask:sepsis --days 30")
-def create_key(name: Name, scope: Annotated[list[str] | None, typer.Option(help="What it may do; may repeat.")] = None,
+def create_key(*, name: Name,
+               scope: Annotated[list[str] | None, typer.Option(help="What it may do; may repeat.")] = None,
                days: Annotated[int, typer.Option(min=1, max=365, help="How long it lives.")] = 90,
+               secret_file: Annotated[Path | None, typer.Option(help="Put the secret here (mode 0600).")] = None,
                as_json: AsJson = False) -> None:
     """Create an API key for an account; its secret is shown this once."""
+    require_writable(secret_file)
     with connect() as client:
         view = client.create_key(name, scopes=scope or [], days=days)
-    emit(view, as_json, lambda _: facts("Created.", {"Id": view["id"], "Secret (shown once)": view["secret"]}))
+    if secret_file:
+        write_secret(secret_file, str(view.pop("secret")))
+    emit(view, as_json, lambda _: facts("Created.", {"Id": view["id"], "Secret (shown once)": view.get("secret")}))
 
 
 @key.command(epilog="Example: ringfence key revoke key-0g3kq7v1x9mz")

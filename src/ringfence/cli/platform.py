@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -126,7 +127,8 @@ def login(name: Annotated[str, typer.Argument(help="Account name.")] = "", *,
     from ringfence.client import Client
     from ringfence.client.contexts import Context
 
-    context = Context(save_as or "remote", url, str(ca.absolute()) if ca else "") if url else current_context()
+    known = current_context() if not url else Context("remote", url, str(ca.absolute()) if ca else "")
+    context = replace(known, name=save_as or known.name)
     name = name or _asked("Account name")
     with Client(context.url, Path(context.ca) if context.ca else None) as client:
         if bootstrap:

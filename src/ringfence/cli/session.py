@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.errors import UnauthenticatedError
+from ringfence.errors import InvalidError, UnauthenticatedError
 from ringfence.paths import default_home
 
 if TYPE_CHECKING:
@@ -84,18 +84,32 @@ def read_bytes(path: Path) -> bytes:
         raise unreadable(path, error) from error
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a local file, whole or not at all. Raises as `read_text`."""
-    from ringfence.errors import InvalidError
-
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_bytes(content)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise InvalidError("file.unwritable", f"{path} can't be written: {error.strerror}.", field="file",
-                           value=str(path), fix="Choose another path with --output.") from error
+        raise _unwritable(path, str(error.strerror)) from error
+
+
+def require_writable(path: Path | None) -> None:
+    """Refuse a path that a secret, which is shown only once, could not be written to. Raises as `read_text`."""
+    if path and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+        raise _unwritable(path, "it is a folder, or its folder is not yours to write to")
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret for its owner alone. Raises as `read_text`."""
+    write_file(path, f"{secret}\n".encode(), mode=0o600)
+
+
+def _unwritable(path: Path, why: str) -> InvalidError:
+    return InvalidError("file.unwritable", f"{path} can't be written: {why}.", field="file", value=str(path),
+                        fix="Choose another path.")
 
 
 def parsed_json(text: str, what: str) -> Any:
@@ -105,8 +119,6 @@ def parsed_json(text: str, what: str) -> Any:
         InvalidError: it is not JSON.
     """
     import json
-
-    from ringfence.errors import InvalidError
 
     try:
         return json.loads(text)
