@@ -99,6 +99,12 @@ cases contains denied("a key is as narrow as its scopes", "scopes", ask(object.u
 	caller := object.union(person(["endpoint_caller"]), {"kind": "service"})
 }
 
+cases contains allowed("whoever started a job sees what became of it", ask(writer, "job.show", {"submitted_by": writer.id}))
+
+cases contains denied("whoever started a job sees what became of it", "scopes", ask(writer, "job.show", {"submitted_by": "another"}))
+
+writer := object.union(person(["ingest_writer"]), {"kind": "service", "scopes": ["dataset.ingest"]})
+
 cases contains denied("a scope never widens a role", "This is for", ask(object.union(scientist, {"scopes": ["audit.export"]}), "audit.export", {}))
 
 cases contains allowed("the worker acts only for someone who may", ask(worker, "run.execute", for_scientist)) if {
