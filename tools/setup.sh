@@ -34,6 +34,9 @@ platform() {
   # --clear would remove the workload environments below it, so a broken .venv is refreshed in place.
   [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv .venv
   pip_in .venv install -c constraints.txt -e ".[$1]"
+  case $1 in *dev*)  # the real OPA, which the tests ask too; it declares a later Python than it needs
+    pip_in .venv install --no-deps --ignore-requires-python opa-golib-python-bindings==0.4.4 ;;
+  esac
 }
 
 # The CPU build of torch where there is no GPU: the plain index serves gigabytes of CUDA packages on Linux.
