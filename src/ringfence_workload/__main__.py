@@ -1,10 +1,11 @@
-"""Entry of every fenced workload: `python -m ringfence_workload FD`, FD being the control connection."""
+"""Entry of every fenced workload: `python -m ringfence_workload FD [LIFELINE]`, FD being the control connection."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import resource
+import select
 import sys
 import traceback
 
@@ -28,8 +29,10 @@ TASKS = {
 }
 
 
-def main(descriptor: int) -> int:
+def main(descriptor: int, lifeline: int | None = None) -> int:
     """Run the one task that comes over `descriptor`; return the process's exit status."""
+    if lifeline is not None and _orphaned(lifeline):
+        return 3
     _limit_processes()
     connection = Connection.from_descriptor(descriptor)
     try:
@@ -40,6 +43,19 @@ def main(descriptor: int) -> int:
         return _run(job)
     except PeerGoneError:
         return 3
+
+
+def _orphaned(lifeline: int) -> bool:
+    """Say whether the launcher, which alone holds the pipe's other end, is gone.
+
+    bubblewrap asks to be killed with its parent, but not whether that parent still lives when it asks: one that
+    died in that moment is noticed here, before any user's code runs.
+    """
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    gone = bool(poll.poll(0))
+    os.close(lifeline)
+    return gone
 
 
 def _limit_processes() -> None:
@@ -81,4 +97,4 @@ def _hand_back(job: Job, result: Result) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -13,7 +13,7 @@ from pathlib import Path
 import ringfence_workload
 from ringfence.sandbox.environments import Environment
 
-CONTROL, SECCOMP, PASSWD, STATUS = 3, 4, 5, 6  # descriptors, in the order the launcher hands them over
+CONTROL, SECCOMP, PASSWD, STATUS, LIFELINE = 3, 4, 5, 6, 7  # descriptors, in the order the launcher hands them over
 INSIDE_ID = 1000
 PASSWD_TEXT = f"workload:x:{INSIDE_ID}:{INSIDE_ID}:workload:/tmp:/nonexistent\n".encode()
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -89,7 +89,8 @@ def command(bwrap: Path, places: Places, environment: Environment, variables: Ma
             "--ro-bind", places.of(workload_package), "/opt/ringfence/ringfence_workload",
             "--ro-bind-data", str(PASSWD), "/etc/passwd", "--chdir", "/tmp", "--remount-ro", "/",  # noqa: S108
             *(word for name, value in settings.items() if value for word in ("--setenv", name, value)),
-            "--", python, "-S", "-s", "-P", "-m", "ringfence_workload", str(CONTROL)]
+            "--", python, "-S", "-s", "-P", "-m", "ringfence_workload", str(CONTROL),
+            str(LIFELINE)]
 
 
 _VARIABLES = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,11 @@ class Group:
                      int(self._counter("pids.events", "max") or 0))
 
     def remove(self) -> None:
-        """Remove the folders; the kernel refuses while a process is left, so wait a moment for it."""
+        """End what is left in the group and remove its folders; the kernel needs a moment for that."""
         deadline = time.monotonic() + REMOVAL_SECONDS
         for folder in self.folders:
             while not _removed(folder) and time.monotonic() < deadline:
+                _end_members(folder)
                 time.sleep(0.005)
 
     def _number(self, file: str, scale: float) -> float | None:
@@ -127,7 +129,7 @@ class Cgroups:
         for parent in self._folders():
             for folder in parent.glob(f"{PREFIX}-*-*"):
                 if not Path("/proc", folder.name.split("-")[1]).exists():
-                    _removed(folder)
+                    Group((folder,)).remove()
 
 
 def _delegate(group: Path) -> None:
@@ -184,6 +186,18 @@ def _write(group: Group, file: str, value: int) -> None:
     for folder in group.folders:
         if (folder / file).exists():
             (folder / file).write_text(str(value))
+
+
+def _end_members(folder: Path) -> None:
+    for pid in _words(folder / "cgroup.procs"):
+        with contextlib.suppress(OSError):
+            process = os.pidfd_open(int(pid))
+            try:
+                # Looked at again: the number could have gone to another process meanwhile.
+                if pid in _words(folder / "cgroup.procs"):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+            finally:
+                os.close(process)
 
 
 def _removed(folder: Path) -> bool:

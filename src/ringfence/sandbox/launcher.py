@@ -8,7 +8,7 @@ Started as root with the right to mount, it works in a mount namespace of its ow
 reads under /run/ringfence, so that an unprivileged fence reaches an interpreter that lies in a closed home folder.
 
 Keeper to launcher: {"do": "start", "id", "argv", "uid", "cgroups", "cpus", "rlimits", "binds", "log_bytes",
-                     "wall_seconds"} + descriptors (4 onwards in the fence's view; 3 is the control connection)
+                     "wall_seconds"} + descriptors (3, the control connection, onwards in bubblewrap's view)
                     {"do": "kill", "id", "reason"}
 Launcher to keeper: {"event": "hello", "view", "why"}, {"event": "started", "id", "pid"},
                     {"event": "ended", "id", "status", "signal", "entered", "cpu_seconds", "wall_seconds", "log",
@@ -75,6 +75,8 @@ class Launcher:
         self._paused: dict[int, float] = {}
         self._binds: set[str] = set()
         self._running = True
+        # The write end stays here alone: a workload that finds it closed knows that the launcher died.
+        self._lifeline, self._held = os.pipe2(os.O_CLOEXEC)
 
     def run(self) -> None:
         """Serve until the keeper is gone; end every fence before returning."""
@@ -137,7 +139,7 @@ class Launcher:
         try:
             for place, source in request["binds"].items():
                 self._bind(place, source)
-            fence = _spawn(request, descriptors)
+            fence = _spawn(request, descriptors, self._lifeline)
         except OSError as error:
             self._keeper.send({"event": "ended", "id": request["id"], "status": 125, "signal": None, "entered": False,
                                "cpu_seconds": 0.0, "wall_seconds": 0.0, "log": f"fence: {error}", "reason": ""})
@@ -269,14 +271,14 @@ def _end(fence: Fence) -> None:
         os.waitpid(fence.pid, 0)
 
 
-def _spawn(request: dict[str, Any], descriptors: tuple[int, ...]) -> Fence:
+def _spawn(request: dict[str, Any], descriptors: tuple[int, ...], lifeline: int) -> Fence:
     log_read, log_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     status_read, status_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(log_write, True)
     launcher = os.getpid()
     pid = os.fork()
     if not pid:
-        _become(request, [*descriptors, status_write], log_write, launcher)
+        _become(request, [*descriptors, status_write, lifeline], log_write, launcher)
     os.close(log_write)
     os.close(status_write)
     now = time.monotonic()

@@ -27,6 +27,25 @@ with fences.sandbox(Path(sys.argv[1])) as opened, fences.running(opened, code) a
 """
 
 
+# As early as a keeper and its launcher can be killed: bubblewrap is still setting the fence up.
+EARLY = """
+import os, signal, sys, time
+from pathlib import Path
+from ringfence.sandbox.sandbox import FenceSpec
+from tests import fences
+from tests.bundles import bundle
+project = bundle("import time; time.sleep(600)")
+with fences.sandbox(Path(sys.argv[1])) as opened:
+    opened.guarantees()
+    w = opened.start(FenceSpec("early"))
+    w.connection.send({"task": "simulator.inspect", "parameters": {}, "inputs": ["bundle"]}, [project])
+    time.sleep(float(sys.argv[2]))
+    print(w.pid, flush=True)
+    os.kill(opened._launcher._process.pid, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def gone(pid: int, seconds: float = 10.0) -> bool:
     """Say whether a process has ended within `seconds`."""
     deadline = time.monotonic() + seconds
@@ -57,6 +76,15 @@ def test_a_workload_does_not_outlive_what_holds_it(victim: str, tmp_path: Path) 
         keeper.kill()
         keeper.wait()
         keeper.stdout.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064])
+def test_no_moment_of_the_start_leaves_an_orphan(delay: float, tmp_path: Path) -> None:
+    """Seen broken: bubblewrap does not ask whether its parent still lives when it asks to die with it."""
+    done = subprocess.run([sys.executable, "-c", EARLY, str(tmp_path), str(delay)], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert gone(int(done.stdout))
 
 
 def test_a_keeper_learns_of_its_launchers_death(tmp_path: Path) -> None:
