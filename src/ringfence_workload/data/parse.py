@@ -40,13 +40,20 @@ def require_columns(declaration: Mapping[str, Any], existing: Sequence[str]) -> 
     """Refuse a declaration that names a column the file has not.
 
     Raises:
-        TaskError: `data.unknown_column`, naming the column and the nearest that exists.
+        TaskError: `data.unknown_column`, naming the column and the nearest that exists; `data.no_header`, where the
+            first line is not known to hold names: it may be a person's, and is not quoted.
     """
     trajectory = declaration.get("trajectory") or {}
-    named = [*declaration["columns"], declaration.get("subject"), *trajectory.values()]
-    for column in named:
-        if column and column not in existing:
-            raise unknown_column(str(column), existing)
+    named = {str(column) for column in (*declaration["columns"], declaration.get("subject"), *trajectory.values())
+             if column}
+    missing = [column for column in declaration["columns"] if column not in existing]
+    missing += sorted(named.difference(existing, missing))
+    if missing and 2 * len(missing) > len(named):
+        raise TaskError("data.no_header", f"{len(missing)} of the {len(named)} declared columns are not in the file's "
+                        f"first line, {missing[0]!r} among them.", field=missing[0],
+                        fix="Begin the file with a line that names its columns, and declare these names.")
+    if missing:
+        raise unknown_column(missing[0], existing)
 
 
 def unknown_column(column: str, existing: Sequence[str]) -> TaskError:

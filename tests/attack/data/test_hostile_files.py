@@ -75,6 +75,18 @@ def test_what_is_said_of_a_bad_file_quotes_nothing_of_it(tasks: DataTasks, conte
     assert "Quartermain" not in said
 
 
+@pytest.mark.parametrize("declared", ["who", "zebulon quartermaine"])
+def test_a_first_line_that_is_a_persons_is_not_quoted(tasks: DataTasks, declared: str) -> None:
+    """Seen broken: a file without a header had its first person's values listed as the columns there are."""
+    declaration = {"subject": declared, "columns": {declared: "drop", "n": "keep"}, "anonymity": {
+        "k": 1, "quasi_identifiers": []}}
+    for task in ("data.parse", "data.deidentify"):
+        _, refusal = tasks.attempt(task, f"{CANARY},7\nAda Lovelace,8\n".encode(), {"declaration": declaration})
+        assert refusal is not None
+        assert refusal.code == "data.no_header"
+        assert CANARY not in refusal.message + refusal.fix + refusal.field + refusal.value
+
+
 def test_a_crash_of_the_reader_quotes_nothing(tasks: DataTasks) -> None:
     """Findings of a shape that the task does not expect stand for any defect: the library's own words are kept back."""
     declaration = {"subject": "who", "columns": {"n": "keep"}, "anonymity": {"k": CANARY, "quasi_identifiers": []}}
