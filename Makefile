@@ -6,6 +6,8 @@ DEVELOPER := .venv/.installed-dev
 BIN := .venv/bin
 # `make up` explores the demo where there is one, and an empty platform otherwise.
 EXPLORED := $(if $(wildcard .demo/summary.json),.demo,.platform)
+# Tests wait for processes more than they compute, but each brings a platform of its own: four at once are enough.
+WORKERS ?= $(shell n=$$(nproc); [ $$n -lt 4 ] && echo $$n || echo 4)
 export PYTHON
 
 .PHONY: help demo test lint up down bench soak constraints clean
@@ -16,7 +18,7 @@ demo: $(PLATFORM) $(ENVIRONMENTS) ## Sensitive data in, a signed agent that answ
 	@RINGFENCE_HOME=$(CURDIR)/.demo $(BIN)/ringfence quickstart
 
 test: $(DEVELOPER) $(ENVIRONMENTS) ## Run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(DEVELOPER) ## ruff, mypy --strict, and the import rules
 	@$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

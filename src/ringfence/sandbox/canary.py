@@ -131,7 +131,9 @@ class _Listeners:
         self._cleanup.close()
 
     def _open_all(self) -> None:
-        folder = tempfile.mkdtemp(prefix="ringfence-canary-")
+        # A unix socket's path has at most 107 bytes, and a TMPDIR may be longer.
+        long = len(tempfile.gettempdir()) > 60
+        folder = tempfile.mkdtemp(prefix="ringfence-canary-", dir="/tmp" if long else None)  # noqa: S108 - 0700 at first
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         Path(folder).chmod(0o755)
         self._open("tcp", "tcp", socket.AF_INET, ("127.0.0.1", 0))
