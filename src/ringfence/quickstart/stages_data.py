@@ -9,20 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.errors import ConflictError, DeniedError, MissingError, RingfenceError
+from ringfence.paths import DEFAULT_PORT
 from ringfence.quickstart.cast import ADMINISTRATOR, OFFICER, SCIENTIST, STEWARD, WRITER
 from ringfence.quickstart.display import Advance
 from ringfence.quickstart.story import DATASET, Story, ringfence, run_example, wait_for
+from ringfence.supervisor.home import Home, holder
 
 Told = tuple[str, str]
 """What happened, and the evidence for it: two cells of the closing table."""
 
 
 def start(story: Story, advance: Advance) -> Told:
-    """Start the platform, create the cast, let the security officer add the dataset's release policy."""
+    """Start the platform, create the cast, let the security officer add the dataset's release policy.
+
+    A story that goes on has all that already, and may have ended some of the accounts.
+    """
     advance(0.1, "starting the platform")
-    up = ringfence(story.home, "up", "--port", str(story.options.port or _free_port(story)))
+    up = ringfence(story.home, "up", *_port(story))
     story.journal.remember(url=up["url"], ca=up["ca"], port=int(up["url"].rsplit(":", 1)[1]))
     story.cast.url, story.cast.authority = up["url"], Path(up["ca"])
+    before = story.journal.stages.get("start")
+    if before:
+        return before["happened"], up["url"]
     advance(0.5, "creating accounts")
     _bootstrap(story)
     story.cast.create_accounts()
@@ -39,6 +47,8 @@ def ingest(story: Story, advance: Advance) -> Told:
     advance(0.0, "drawing stays from the ICU-Sepsis MDP")
     if not story.source.exists():
         story.source.parent.mkdir(mode=0o700, exist_ok=True)
+        for unfinished in story.source.parent.glob(f".{story.source.name}.*"):
+            unfinished.unlink()
         run_example(story, "generate.py", str(story.source), "--stays", str(story.options.stays),
                     "--seed", str(story.options.seed))
     advance(0.3, "declaring the dataset")
@@ -103,20 +113,22 @@ def _bootstrap(story: Story) -> None:
         story.cast.anonymous().bootstrap(token.read_text().strip(), ADMINISTRATOR, story.cast.password(ADMINISTRATOR))
 
 
-def _free_port(story: Story) -> int:
-    """Return the port of the last try, the default one, or any that is free."""
-    wanted = int(story.journal.facts.get("port", 8443))
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-            return wanted
-        except OSError:
-            if "port" in story.journal.facts:
-                return wanted  # it is our own platform that holds it
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _port(story: Story) -> tuple[str, ...]:
+    """Return which port to ask for: none where the platform runs, else the last try's, the default, or a free one."""
+    if story.options.port:
+        return "--port", str(story.options.port)
+    if holder(Home(story.home).lock_file):
+        return ()
+    return "--port", str(_free_port(int(story.journal.facts.get("port", DEFAULT_PORT))))
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    return wanted
 
 
 def _remember_landed(story: Story, result: dict[str, Any]) -> None:
