@@ -11,22 +11,19 @@ import importlib
 import io
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from ringfence_workload.hosting import Hosted, host_many, host_vector
 from ringfence_workload.task import Job, Result, TaskError
 from ringfence_workload.wire import memory, spaces
-from ringfence_workload.wire.channel import CLOSE, RESET, STEP, Batch, ChannelServer
+from ringfence_workload.wire.channel import CLOSE, RESET, STEP, ChannelServer
 
 PROJECT = Path("/tmp/simulator")  # noqa: S108 (the fence's own)
-PROBE_ENVS, PROBE_STEPS = 2, 200
 MAX_BUNDLE = 1 << 30
 
 
@@ -39,33 +36,15 @@ class Project:
     entry_point: str
     vector: bool
     baselines: dict[str, str]
-
-
-def inspect(job: Job) -> Result:
-    """Load a bundle, try it, and describe it.
-
-    Values: name, version, vector, observation_space, action_space, baselines, step_microseconds (one step of
-    one environment). Raises TaskError, `simulator.*`, where the bundle is bad.
-    """
-    project = unpack(job.inputs["bundle"])
-    with _blamed("it was tried"):
-        hosted = host(project, PROBE_ENVS)
-        first, seconds = _rollout(hosted)
-        second, _ = _rollout(host(project, PROBE_ENVS))
-    if first != second:
-        raise TaskError("simulator.not_reproducible", "Two rollouts from the same seed and actions differ.",
-                        fix="Draw every random number from self.np_random, which reset(seed=...) seeds.")
-    return Result({"name": project.name, "version": project.version, "vector": project.vector,
-                   "observation_space": spaces.to_json(hosted.observation),
-                   "action_space": spaces.to_json(hosted.action), "baselines": list(project.baselines),
-                   "step_microseconds": round(seconds / (PROBE_STEPS * PROBE_ENVS) * 1e6, 2)})
+    licences: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
 
 
 def serve(job: Job) -> Result:
     """Serve a bundle over the channel until the learner closes it."""
     project = unpack(job.inputs["bundle"])
     server = ChannelServer(job)
-    with _blamed("it was loaded"):
+    with blamed("it was loaded"):
         hosted = host(project, server.layout.num_envs)
     if (hosted.observation, hosted.action) != (server.layout.observation, server.layout.action):
         raise TaskError("simulator.spaces_changed", "The simulator's spaces are not those that it was admitted with.",
@@ -133,7 +112,16 @@ def _project(path: Path) -> Project:
                         fix="It needs kind: Simulator, name, version, entry_point: 'module:factory'.")
     baselines = body.get("baselines") or {}
     return Project(str(body["name"]), str(body["version"]), str(body["entry_point"]), body.get("vector") is True,
-                   {str(name): str(folder) for name, folder in baselines.items()})
+                   {str(name): str(folder) for name, folder in baselines.items()}, _texts(body, "licences"),
+                   _texts(body, "requirements"))
+
+
+def _texts(body: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = body.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TaskError("simulator.manifest_wrong", f"{key} in simulator.yaml is not a list of texts.", field=key,
+                        fix=f"Write it as {key}: [...].")
+    return tuple(value)
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -151,7 +139,7 @@ def host(project: Project, num_envs: int) -> Hosted:
     Raises:
         TaskError: `simulator.entry_point_missing`, `simulator.space_unsupported`, `simulator.autoreset_unsupported`.
     """
-    factory = _factory(project)
+    factory = factory_of(project)
     try:
         if project.vector:
             return host_vector(factory(num_envs), num_envs)
@@ -161,7 +149,12 @@ def host(project: Project, num_envs: int) -> Hosted:
                         fix="Flatten it with a wrapper from gymnasium.wrappers.") from error
 
 
-def _factory(project: Project) -> Callable[..., Any]:
+def factory_of(project: Project) -> Callable[..., Any]:
+    """Import what `entry_point` names.
+
+    Raises:
+        TaskError: `simulator.entry_point_missing`.
+    """
     module, _, name = project.entry_point.partition(":")
     if str(PROJECT) not in sys.path:
         sys.path.insert(0, str(PROJECT))
@@ -178,7 +171,7 @@ def _factory(project: Project) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _blamed(when: str) -> Iterator[None]:
+def blamed(when: str) -> Iterator[None]:
     """Turn whatever the simulator raises into an error that names it."""
     try:
         yield
@@ -187,30 +180,3 @@ def _blamed(when: str) -> Iterator[None]:
     except Exception as error:
         raise TaskError("simulator.failed", f"The simulator failed when {when}: {type(error).__name__}: {error}"[:2000],
                         fix="Run it outside the platform first, with gymnasium.utils.env_checker.check_env.") from error
-
-
-def _rollout(hosted: Hosted) -> tuple[list[bytes], float]:
-    """Take PROBE_STEPS random steps from one seed; return all that was observed, and the seconds it took."""
-    batch = Batch.empty(hosted.observation, PROBE_ENVS)
-    checks = spaces.Checker(hosted.observation)
-    low, high = hosted.action.limits()
-    random = np.random.default_rng(0)
-    hosted.reset(1, batch)
-    seen, seconds = [batch.observations.tobytes()], 0.0
-    for _ in range(PROBE_STEPS):
-        actions = _draw(random, low, high, hosted.action.dtype)
-        started = time.perf_counter()
-        hosted.step(actions, batch)
-        seconds += time.perf_counter() - started
-        if not checks.holds(batch.observations) or not np.isfinite(batch.rewards).all():
-            raise TaskError("simulator.out_of_space", "An observation is not in the observation space, or a reward is "
-                            "not finite.", fix="Widen the space's bounds, or clip what the simulator returns.")
-        seen += [array.tobytes() for array in (batch.observations, batch.rewards, batch.terminated, batch.truncated)]
-    return seen, seconds
-
-
-def _draw(random: np.random.Generator, low: Any, high: Any, dtype: str) -> Any:
-    shape = (PROBE_ENVS, *low.shape)
-    if np.dtype(dtype).kind == "f":
-        return random.uniform(np.maximum(low, -1.0), np.minimum(high, 1.0), shape).astype(dtype)
-    return random.integers(low, high, shape, dtype=dtype, endpoint=True)

@@ -1,0 +1,1 @@
+"""Looks through a simulator bundle without running any of it: secrets, dangerous calls, binaries, odd files."""
