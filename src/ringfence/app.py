@@ -141,4 +141,4 @@ def build(settings: Settings) -> Platform:
         simulators=simulators, training=training, registry=registry,
         serving=EndpointService(gate, database, sandbox, registry, keys=keys,
                                 worker=lambda: identity.service_actor("worker")),
-        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file)))
+        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file), home.is_demo))

@@ -16,16 +16,16 @@ from ringfence.trust.gate import Gate
 class StatusService:
     """The `platform.show` verb."""
 
-    def __init__(self, gate: Gate, sandbox: Sandbox, worker_alive: Callable[[], bool]) -> None:
-        self._gate, self._sandbox, self._worker_alive = gate, sandbox, worker_alive
+    def __init__(self, gate: Gate, sandbox: Sandbox, worker_alive: Callable[[], bool], demo: bool) -> None:
+        self._gate, self._sandbox, self._worker_alive, self._demo = gate, sandbox, worker_alive, demo
 
     def show(self, actor: Actor) -> dict[str, Any]:
-        """Return the version, whether a worker lives, and what the fences enforce here."""
+        """Return the version, whether this is a demo, whether a worker lives, and what the fences enforce here."""
         with self._gate.read(actor, Action.PLATFORM_SHOW, Resource("platform", "platform", actor.project)):
             worker = self._worker_alive()
         try:
             guarantees, problem = [asdict(guarantee) for guarantee in self._sandbox.guarantees()], ""
         except UnavailableError as error:
             guarantees, problem = [], error.line()
-        return {"version": __version__, "worker": {"alive": worker}, "guarantees": guarantees,
+        return {"version": __version__, "demo": self._demo, "worker": {"alive": worker}, "guarantees": guarantees,
                 "sandbox_problem": problem}

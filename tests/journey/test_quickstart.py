@@ -106,6 +106,12 @@ def test_the_cast_is_gone_but_the_explorer(told: Told) -> None:
     assert len(accounts) >= 6
 
 
+def test_the_home_is_marked_as_a_demo_for_ever(told: Told) -> None:
+    assert (told.home.json("status")["demo"], told.home.json("up")["demo"]) == (True, True)
+    assert "demo, for ever" in told.home.run("status").stdout
+    assert "demo, for ever" in told.home.run("up").stdout
+
+
 def _files(told: Told) -> list[Path]:
     """Everything that the story has left on the disk, but the hospital's own raw file."""
     every = [*told.home.path.rglob("*"), *told.home.temporary.rglob("*")]

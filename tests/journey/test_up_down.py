@@ -74,6 +74,7 @@ def up(home: Home) -> dict[str, str]:
 
 def test_it_answers_over_tls_1_3_to_those_who_log_in(home: Home, up: dict[str, str]) -> None:
     assert up["login"] == "ringfence login --bootstrap"
+    assert up["demo"] is False
     assert handshake(home, up["url"], ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
     with pytest.raises(ssl.SSLError):
         handshake(home, up["url"], ssl.TLSVersion.TLSv1_2)

@@ -15,6 +15,7 @@ from ringfence.errors import InvalidError, MissingError, UnauthenticatedError
 from ringfence.paths import default_home
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port to listen on.")]
+DEMO = "demo, for ever: made by `ringfence quickstart`, no place for real records"
 contexts = typer.Typer(no_args_is_help=True, help="Platforms that this command line knows.")
 
 
@@ -50,7 +51,7 @@ def up(port: Port = None, foreground: Annotated[bool, typer.Option(help="Stay in
     remember(Context(LOCAL, state.url, str(home.authority_file), known.token, known.account))
     first = home.bootstrap_file.exists()
     emit({"url": state.url, "ca": str(home.authority_file), "home": str(path), "version": state.version,
-          "login": f"ringfence login{' --bootstrap' if first else ''}"}, as_json, _show_up)
+          "demo": home.is_demo, "login": f"ringfence login{' --bootstrap' if first else ''}"}, as_json, _show_up)
 
 
 def _url(port: int | None) -> str:
@@ -61,7 +62,8 @@ def _url(port: int | None) -> str:
 
 
 def _show_up(started: Json) -> None:
-    facts("Ringfence is up.", {"URL": started["url"], "Authority": started["ca"], "Home": started["home"]})
+    facts("Ringfence is up.", {"URL": started["url"], "Authority": started["ca"], "Home": started["home"],
+                               "Marked": DEMO if started["demo"] else ""})
     what = "Create the first administrator" if "--bootstrap" in started["login"] else "Log in"
     say(f"\n{what} with [bold]{started['login']}[/]. Stop it with [bold]ringfence down[/].")
 
@@ -82,8 +84,8 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _show_status(view: Json) -> None:
-    facts("", {"URL": view["url"], "Version": view["version"], "Worker": "alive" if view["worker"]["alive"] else "down",
-               "Problem": view.get("sandbox_problem", "")})
+    facts("", {"URL": view["url"], "Version": view["version"], "Marked": DEMO if view.get("demo") else "",
+               "Worker": "alive" if view["worker"]["alive"] else "down", "Problem": view.get("sandbox_problem", "")})
     table("Fences", {"guarantee": "name", "enforced": "enforced", "how": "detail"}, view.get("guarantees", []),
           empty="No fence can be had: run `ringfence doctor`.")
 

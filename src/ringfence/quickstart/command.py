@@ -17,6 +17,7 @@ from ringfence.quickstart.display import Advance, Display
 from ringfence.quickstart.journal import Journal, exclusive, write_private
 from ringfence.quickstart.stages_data import Told
 from ringfence.quickstart.story import Options, Story, forget, ringfence
+from ringfence.supervisor.home import Home
 
 STAGES: dict[str, tuple[str, Callable[[Story, Advance], Told]]] = {
     "start": ("Start", stages_data.start),
@@ -86,7 +87,7 @@ def _story(home: Path, example: Path, options: Options, as_json: bool) -> Story:
 
 def _demo_home(home: Path) -> Path:
     """Mark a new home as a demo for ever; refuse one that is somebody's real platform."""
-    marker = home / "DEMO"
+    marker = Home(home).demo_file
     if not marker.exists():
         if home.exists() and any(entry.name not in ("quickstart.lock", ".DEMO.partial") for entry in home.iterdir()):
             raise InvalidError("quickstart.not_a_demo", f"{home} holds files that no quickstart has made.",

@@ -64,6 +64,16 @@ class Home:
         """Return the file of the one-time token with which the first administrator is created."""
         return self.platform / "bootstrap-token"
 
+    @property
+    def demo_file(self) -> Path:
+        """Return the file whose presence marks the home as a demo; nothing ever removes it."""
+        return self.path / "DEMO"
+
+    @property
+    def is_demo(self) -> bool:
+        """Say whether a quickstart made this home: then it is a demo for ever, and no place for real records."""
+        return self.demo_file.exists()
+
     def prepare(self) -> None:
         """Make the folders, each for its owner alone.
 
