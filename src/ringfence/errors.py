@@ -15,7 +15,12 @@ RingfenceError                  code, message, fix, field, value; never a stack 
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
+
+INTERRUPTED = "Interrupted. Nothing was half-done: run the same command again to go on."
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when a disk, a quota or a largest file is full."""
 
 
 class RingfenceError(Exception):

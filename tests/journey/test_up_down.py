@@ -135,7 +135,7 @@ def test_a_port_in_use_is_named_with_the_way_out(home: Home) -> None:
         refused = home.run("up", "--port", port)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (f"Port {port} is used by another program. "
-                              "Choose another one with `ringfence up --port PORT`.\n")
+                              "Choose another one with --port.\n")
     assert holder(Layout(home.path).lock_file) is None
     assert home.json("up", "--port", port)["url"].endswith(port)
 

@@ -61,7 +61,7 @@ def listening(server: ServerSettings) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise UnavailableError("port.in_use", f"Port {server.port} is used by another program.",
-                                   fix="Choose another one with `ringfence up --port PORT`.", field="port",
+                                   fix="Choose another one with --port.", field="port",
                                    value=str(server.port)) from error
         raise UnavailableError("port.unusable", f"{server.host}:{server.port} can't be listened on: {error.strerror}.",
                                fix="Choose another address or port.", field="port", value=str(server.port)) from error

@@ -26,8 +26,15 @@ def declare(file: Annotated[Path, typer.Argument(help="The declaration (YAML).")
     """Declare a dataset: its purpose, and what becomes of each column."""
     with connect() as client:
         view = client.declare_dataset(read_text(file))
-    emit(view, as_json, lambda _: say(f"Declared {view['name']}. Land its file with "
-                                      f"[bold]ringfence data ingest {view['name']} FILE[/]."))
+    emit(view, as_json, lambda _: say(f"Declared {view['name']}. {_next(view)}"))
+
+
+def _next(view: Json) -> str:
+    """Return what comes next: a declaration that was corrected finds its file landed already."""
+    if view.get("state") == "declared":
+        return f"Land its file with [bold]ringfence data ingest {view['name']} FILE[/]."
+    verb = "classify" if view.get("state") == "landed" else "release"
+    return f"Its file has landed already: go on with [bold]ringfence data {verb} {view['name']}[/]."
 
 
 @data.command(epilog="Example: ringfence data ingest icu-stays stays.csv")

@@ -11,7 +11,7 @@ import typer
 from ringfence.cli import account, audit, data, endpoint, model, platform, sim, train
 from ringfence.cli.output import error_line
 from ringfence.cli.session import choose_context
-from ringfence.errors import RingfenceError
+from ringfence.errors import DISK_FULL, INTERRUPTED, RingfenceError
 
 _DEBUG = "--debug"
 
@@ -53,7 +53,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as leaving:
         if leaving.code == 130:
-            error_line("Interrupted. Nothing was half-done: run the same command again to go on.")
+            error_line(INTERRUPTED)
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,6 +61,9 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            error_line("The disk is full. Free some space and run the same command again to go on.")
+            sys.exit(1)
         error_line(f"An unexpected {type(error).__name__}: {error}. Run it again with --debug and report the trace.")
         sys.exit(1)
 

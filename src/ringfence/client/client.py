@@ -289,8 +289,9 @@ def _outlasting_a_restart(look: Callable[[], Json]) -> Json:
     while True:
         try:
             return look()
-        except UnavailableError:
-            if time.monotonic() > deadline:
+        except UnavailableError as error:
+            # What the platform itself says (a full disk, say) no waiting mends.
+            if not error.code.startswith("client.") or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
 

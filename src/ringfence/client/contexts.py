@@ -44,7 +44,7 @@ class Contexts:
             stored: dict[str, Any] = json.loads((folder / "contexts.json").read_text())
             entries = {name: Context(name, **fields) for name, fields in stored["contexts"].items()}
             return cls(folder, str(stored["current"]), entries)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(folder, LOCAL, {})
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise InvalidError("client.contexts", f"{folder / 'contexts.json'} can't be read.",

@@ -17,7 +17,7 @@ from ringfence.data.domain import Finding, Measured, State, readable_identifiers
 from ringfence.data.fenced import FencedReader
 from ringfence.data.rows import dataset_row, findings_of, landing_row, next_number, version_view
 from ringfence.data.tables import DatasetRow, LandingRow, VersionRow
-from ringfence.errors import ConflictError, DeniedError, RingfenceError, WorkloadError
+from ringfence.errors import ConflictError, DeniedError, RingfenceError, UnavailableError, WorkloadError
 from ringfence.jobs.domain import JobContext, JobView
 from ringfence.jobs.tables import JobRow
 from ringfence.storage.blobs import BlobStore, Zone
@@ -53,13 +53,18 @@ class DataJobs:
         try:
             with self._raw(job, context, name, blob, digest) as source:
                 rows, columns = self._fenced.parse(job.id, source, parse(row.declaration), context)
+            if rows == 0:
+                raise WorkloadError("data.empty", "The file has a header and no rows.", fix="Send the rows as well.")
             landed, superseded = self._accept(job, context, rows, columns)
+        except UnavailableError:
+            raise  # it is no fault of the file: where the disk is full this job may be done again
         except Exception:
             if not context.should_stop():
                 self._blobs.delete(Zone.LANDING, blob)
             raise
         if superseded:
             self._blobs.delete(Zone.LANDING, superseded)
+        self.sweep()
         return landed
 
     def _accept(self, job: JobView, context: JobContext, rows: int, columns: list[dict[str, str]],

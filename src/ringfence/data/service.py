@@ -86,13 +86,18 @@ class DataService(DataJobs):
                 dataset_row(session, actor.project, name)
             stored = self._store(blob, chunks, sha256)
             intent.record(digest=stored.digest, size=stored.size)
-            with intent.completing() as session:
-                row = dataset_row(session, actor.project, name)
-                current = landing_row(session, row)
-                before = (current.number - (current.digest == stored.digest)) if current else 0
-                payload = {"dataset": name, "blob": blob, "digest": stored.digest, "size": stored.size}
-                job = self._queue.submit(session, INGEST, payload, submitted_by=actor.id, project=actor.project,
-                                         key=f"{INGEST}:{name}:{before}:{stored.digest}")
+            try:
+                with intent.completing() as session:
+                    row = dataset_row(session, actor.project, name)
+                    current = landing_row(session, row)
+                    before = (current.number - (current.digest == stored.digest)) if current else 0
+                    payload = {"dataset": name, "blob": blob, "digest": stored.digest, "size": stored.size}
+                    job = self._queue.submit(session, INGEST, payload, submitted_by=actor.id, project=actor.project,
+                                             key=f"{INGEST}:{name}:{before}:{stored.digest}")
+            except BaseException:
+                if not intent.completed:
+                    self._blobs.delete(Zone.LANDING, blob)
+                raise
         if job.payload["blob"] != blob:
             self._blobs.delete(Zone.LANDING, blob)
         return job

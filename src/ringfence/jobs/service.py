@@ -15,6 +15,7 @@ from ringfence.trust.gate import Gate
 
 MAX_WAIT = 25.0
 _POLL = 0.2
+_PATIENCE = 3.0
 _GRANT_SECONDS = 600.0
 _GRANTS = 4096
 
@@ -36,6 +37,7 @@ class JobService:
         Raises:
             DeniedError: the actor may not see this job.
             MissingError: there is no such job in the actor's project.
+            UnavailableError: it does not go on, as the disk is full.
         """
         job = self._look(identifier)
         if job.project != actor.project:
@@ -48,9 +50,11 @@ class JobService:
         return self._wait(job, min(max(wait, 0.0), MAX_WAIT))
 
     def _wait(self, job: JobView, seconds: float) -> JobView:
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         latest = job
-        while latest == job and not job.finished and (left := deadline - time.monotonic()) > 0:
+        while latest == job and not job.finished and (left := began + seconds - time.monotonic()) > 0:
+            if time.monotonic() - began > _PATIENCE:
+                self._database.require_room()
             time.sleep(min(_POLL, left))
             latest = self._look(job.id)
         return latest

@@ -17,7 +17,7 @@ from ringfence.quickstart.display import Advance, Display
 from ringfence.quickstart.journal import Journal, exclusive, write_private
 from ringfence.quickstart.stages_data import Told
 from ringfence.quickstart.story import Options, Story, forget, ringfence
-from ringfence.supervisor.home import Home
+from ringfence.supervisor.home import Home, unusable
 
 STAGES: dict[str, tuple[str, Callable[[Story, Advance], Told]]] = {
     "start": ("Start", stages_data.start),
@@ -39,7 +39,11 @@ def quickstart(home: Path, options: Options, *, as_json: bool = False) -> dict[s
     """
     home = home.resolve()
     example = _example()
-    with exclusive(_demo_home(home)):
+    try:
+        _demo_home(home)
+    except OSError as error:
+        raise unusable(home, error) from error
+    with exclusive(home):
         if (home / "summary.json").exists():
             _start_afresh(home)
         story = _story(home, example, options, as_json)
@@ -85,7 +89,7 @@ def _story(home: Path, example: Path, options: Options, as_json: bool) -> Story:
     return Story(home, example, options, journal, Display(console, quiet=as_json), cast)
 
 
-def _demo_home(home: Path) -> Path:
+def _demo_home(home: Path) -> None:
     """Mark a new home as a demo for ever; refuse one that is somebody's real platform."""
     marker = Home(home).demo_file
     if not marker.exists():
@@ -95,7 +99,6 @@ def _demo_home(home: Path) -> Path:
                                field="RINGFENCE_HOME", value=str(home))
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(marker, b"This home was made by `ringfence quickstart`. It is a demo, and stays one.\n")
-    return home
 
 
 def _start_afresh(home: Path) -> None:

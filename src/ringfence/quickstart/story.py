@@ -103,7 +103,7 @@ def ringfence(home: Path, *arguments: str, stdin: str = "") -> dict[str, Any]:
     Raises:
         RingfenceError: as the command reported.
     """
-    command = [sys.executable, "-m", "ringfence.cli.main", *arguments, "--json"]
+    command = [sys.executable, "-m", "ringfence", *arguments, "--json"]
     finished = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False,
                               env=_environment(home))
     if finished.returncode:

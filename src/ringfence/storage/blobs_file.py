@@ -9,7 +9,6 @@ commit is one rename.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -26,7 +25,7 @@ from typing import BinaryIO, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ringfence.errors import MissingError, RingfenceError, TamperedError, UnavailableError
+from ringfence.errors import DISK_FULL, MissingError, RingfenceError, TamperedError, UnavailableError
 from ringfence.storage.blobs import Stored, Wrapping, Zone, require_name
 from ringfence_workload.wire import memory
 
@@ -34,7 +33,6 @@ CHUNK = 1 << 20
 _TAG = 16
 _MAGIC = b"RFBLOB1\n"
 _MAX_HEADER = 4096
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FileBlobs:
@@ -293,7 +291,7 @@ def _translated() -> Iterator[None]:
 
 
 def _unusable(error: OSError) -> UnavailableError:
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return UnavailableError("storage.disk_full", "The disk that holds the object store is full.",
                                 fix="Free some space and run the command again; nothing was half-written.")
     return UnavailableError("storage.objects", f"The object store can't be used: {error.strerror}.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import DDL, Engine, create_engine, event
@@ -11,6 +13,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from ringfence.errors import UnavailableError
+
+LEAST_ROOM = 256 << 10  # bytes: a few transactions
 
 
 class Base(DeclarativeBase):
@@ -64,6 +68,22 @@ class Database:
         with _translated(), self._sessions() as session:
             yield session
 
+    def require_room(self) -> None:
+        """Refuse to go on where the disk of a SQLite file has no room for what comes next.
+
+        For those who wait for another's write, which would otherwise be in vain and without a reason.
+
+        Raises:
+            UnavailableError: the disk is full.
+        """
+        path = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or not path or path == ":memory:":
+            return
+        disk = os.statvfs(Path(path).parent)
+        blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
+        if blocks * disk.f_frsize < LEAST_ROOM:
+            raise _full()
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
@@ -76,17 +96,22 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         text = str(error.orig)
         if "full" in text:
-            raise UnavailableError("storage.disk_full", "The disk that holds the database is full.",
-                                   fix="Free some space and run it again; nothing was half-written.") from error
+            raise _full() from error
         raise UnavailableError("storage.database", f"The database can't be used: {text}.",
                                fix="Check its disk and permissions with `ringfence doctor`.") from error
 
 
+def _full() -> UnavailableError:
+    return UnavailableError("storage.disk_full", "The disk that holds the database is full.",
+                            fix="Free some space and run it again; nothing was half-written.")
+
+
 def _engine(url: str) -> Engine:
+    # Parameters stay out of the errors, and so out of the logs: a password's hash is one.
     if not url.startswith("sqlite"):
-        return create_engine(url, isolation_level="SERIALIZABLE")
+        return create_engine(url, isolation_level="SERIALIZABLE", hide_parameters=True)
     # No bound on connections: one that waits for the write lock must not starve a reader that its holder waits for.
-    engine = create_engine(url, connect_args={"timeout": 30.0}, pool_size=8, max_overflow=-1)
+    engine = create_engine(url, connect_args={"timeout": 30.0}, pool_size=8, max_overflow=-1, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ringfence.errors import ConflictError, UnavailableError
+from ringfence.errors import DISK_FULL, ConflictError, UnavailableError
 
 _FLOCK = struct.Struct("hhqqi0q")  # struct flock of 64-bit Linux (`fcntl(2)`)
 
@@ -87,9 +87,16 @@ class Home:
                 if stat.S_IMODE(folder.stat().st_mode) != 0o700:
                     folder.chmod(0o700)
         except OSError as error:
-            raise UnavailableError(
-                "home.unusable", f"The home folder {self.path} can't be used: {error.strerror}.",
-                fix="Set RINGFENCE_HOME to a folder that you own.", field="home", value=str(self.path)) from error
+            raise unusable(self.path, error) from error
+
+
+def unusable(path: Path, error: OSError) -> UnavailableError:
+    """Return the error that says why a home folder can't be worked in."""
+    if error.errno in DISK_FULL:
+        return UnavailableError("storage.disk_full", f"The disk that holds {path} is full.", field="home",
+                                value=str(path), fix="Free some space and run the command again.")
+    return UnavailableError("home.unusable", f"The home folder {path} can't be used: {error.strerror}.", field="home",
+                            value=str(path), fix="Set RINGFENCE_HOME to a folder that you own.")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Worker:
         self._lock_file, self._lease, self._poll = lock_file, lease_seconds, poll_seconds
         self._name, self._id = name, f"{name}#{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
+        self._trouble = ""  # logged once, not at every look
 
     def stop(self) -> None:
         """Ask the loop to end: the job in hand is stopped and goes back into the queue. Safe in a signal handler."""
@@ -69,8 +70,11 @@ class Worker:
         try:
             job = self._queue.claim(self._id, self._lease) if self._queue.waiting() else None
         except RingfenceError as error:
-            log.error("the queue can't be read: %s", error.line())
+            if error.line() != self._trouble:
+                log.error("the queue can't be read: %s", error.line())
+            self._trouble = error.line()
             return False
+        self._trouble = ""
         if job is not None:
             self._do(job)
         return job is not None

@@ -54,9 +54,10 @@ def check(data: memoryview) -> Shape:
         text = bytes(data[start : start + CHUNK])  # a copy: a view that an error keeps alive could not be unmapped
         piece = np.frombuffer(text, dtype=np.uint8)
         delimiter = delimiter or _delimiter(text)
-        ends, cut = _row_ends(piece, start + len(piece) == len(data), line)
+        ends, cut = _row_ends(piece, start + len(piece) == len(data), line, delimiter)
         _check_text(text[:cut], line)
         _check_quotes(piece[:cut], delimiter, line)
+        _check_returns(piece[:cut], line)
         if not columns:
             columns = _header(text[: int(ends[0])], chr(delimiter))
         _check_fields(piece[:cut], ends, delimiter, len(columns), line)
@@ -86,19 +87,24 @@ def _delimiter(start: bytes) -> int:
     return max(DELIMITERS, key=outside.count)
 
 
-def _row_ends(piece: Any, last: bool, line: int) -> tuple[Any, int]:
-    """Return the index of each row's end in `piece`, and where the last whole row stops."""
+def _row_ends(piece: Any, last: bool, line: int, delimiter: int | None = None) -> tuple[Any, int]:
+    """Return the index of each row's end in `piece`, and where the last whole row stops.
+
+    A `delimiter` lets the error name the quote that was misplaced, not the one that was left over in the end.
+    """
     newlines = np.flatnonzero(piece == _NEWLINE)
     quotes = np.flatnonzero(piece == _QUOTE)
     ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] if len(quotes) else newlines
     cut = int(ends[-1]) + 1 if len(ends) else 0
     if last and cut < len(piece):
         if len(quotes) % 2:
+            _check_quotes(piece, delimiter, line)
             raise malformed("a quoted value is opened here and never closed",
                             line + int(np.count_nonzero(piece[: quotes[-1]] == _NEWLINE)))
         ends, cut = np.append(ends, len(piece)), len(piece)
     widths = np.diff(ends, prepend=-1)
     if not cut or int(widths.max()) > MAX_ROW:
+        _check_quotes(piece, delimiter, line)
         row = int(np.argmax(widths > MAX_ROW)) if cut else 0
         begin = int(ends[row - 1]) + 1 if row else 0
         raise malformed(f"a row is longer than {MAX_ROW >> 20} MiB",
@@ -121,17 +127,22 @@ def _check_text(text: bytes, line: int) -> None:
                         "Save the file as UTF-8.") from None
 
 
-def _check_quotes(piece: Any, delimiter: int, line: int) -> None:
+def _check_quotes(piece: Any, delimiter: int | None, line: int) -> None:
+    if delimiter is None:
+        return
     quotes = np.flatnonzero(piece == _QUOTE)
     before = piece[np.maximum(quotes[0::2] - 1, 0)]
     opens = (quotes[0::2] == 0) | np.isin(before, (delimiter, _NEWLINE, _QUOTE))
     after = piece[np.minimum(quotes[1::2] + 1, len(piece) - 1)]
     closes = (quotes[1::2] == len(piece) - 1) | np.isin(after, (delimiter, _NEWLINE, _RETURN, _QUOTE))
-    for good, places in ((opens, quotes[0::2]), (closes, quotes[1::2])):
-        if not good.all():
-            at = int(places[np.argmin(good)])
-            raise malformed("a quote stands inside a value", _line_at(piece, at, line),
-                            'Put the whole value in quotes and double the quotes inside it ("").')
+    misplaced = np.concatenate((quotes[0::2][~opens], quotes[1::2][~closes]))
+    if len(misplaced):
+        raise malformed("a quote stands inside a value", _line_at(piece, int(misplaced.min()), line),
+                        'Put the whole value in quotes and double the quotes inside it ("").')
+
+
+def _check_returns(piece: Any, line: int) -> None:
+    quotes = np.flatnonzero(piece == _QUOTE)
     returns = np.flatnonzero(piece == _RETURN)
     if len(quotes):
         returns = returns[np.searchsorted(quotes, returns) % 2 == 0]

@@ -132,5 +132,5 @@ def _path(reference: Any) -> str:
 
 
 def _refused(why: str, field: str = "rego", value: str = "") -> InvalidError:
-    return InvalidError("policy.invalid", f"The policy is refused. {why}.", field=field, value=value[:80],
+    return InvalidError("policy.invalid", f"The policy is refused. {why.rstrip('.')}.", field=field, value=value[:80],
                         fix="See docs/reference/policies.md for what a project's policy may contain.")
