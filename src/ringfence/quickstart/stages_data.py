@@ -78,22 +78,26 @@ def release(story: Story, advance: Advance) -> Told:
 
 def show_before_and_after(story: Story, view: dict[str, Any]) -> None:
     """Print one row as it came and as it was released (the steward may see both)."""
+    from rich import box
     from rich.table import Table
 
     example = view["versions"][-1].get("example") or {}
     before, after = example.get("before", {}), example.get("after", {})
     if not before:
         return
-    table = Table(title="One row, before and after", title_justify="left")
-    for heading in ("raw column", "before", "found", "released as", "after"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    widths = {"raw column": 13, "before": 18, "found": 14, "released as": 11, "after": 12}
+    spare = max(0, story.display.console.width - sum(widths.values()) - 3 * len(widths)) // 3
+    table = Table(title="One row, before and after", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading, width in widths.items():
+        table.add_column(heading, no_wrap=True, overflow="ellipsis",
+                         max_width=width + min(spare, 20) * (heading in ("before", "found", "after")))
     found = {finding["name"]: finding["type"] for finding in story.fact("findings")}
     for name, value in before.items():
         outputs = [column for column in view["versions"][-1]["columns"] if column.get("source", column["name"]) == name]
         target = outputs[0]["name"] if outputs else ""
         kind = found.get(name, "")
-        table.add_row(name, _cut(value), kind if kind not in ("NONE", "NUMERIC", "CATEGORICAL") else "",
-                      target or "[red]removed[/]", _cut(after.get(target, "")) if target else "")
+        table.add_row(name, _one_line(value), kind if kind not in ("NONE", "NUMERIC", "CATEGORICAL") else "",
+                      target or "[red]removed[/]", _one_line(after.get(target, "")) if target else "")
     story.display.say("")
     story.display.console.print(table)
 
@@ -145,6 +149,5 @@ def _unless_exists(create: Any) -> None:
         create()
 
 
-def _cut(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 34 else text[:33] + "…"
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())
