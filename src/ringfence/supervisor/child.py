@@ -38,6 +38,16 @@ class Reporter:
             self._descriptor = -1
 
 
+class OneLine(logging.Formatter):
+    """Keeps a message on its own line: a caller's path or a workload's words can't pass for another record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line, whatever is not printable in its message escaped."""
+        record.message = "".join(char if char.isprintable() else char.encode("unicode_escape").decode()
+                                 for char in record.message)
+        return super().formatMessage(record)
+
+
 def run(name: str, logs: Path, body: Callable[[Reporter], None]) -> int:
     """Run a child's body: arguments `PARENT REPORT_DESCRIPTOR` tell whom to die with and where to report.
 
@@ -74,6 +84,6 @@ def die_with(parent: int) -> None:
 def log_to(path: Path) -> None:
     """Send every log record to a rotated file of at most 10 MiB, five of them kept."""
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from ringfence.errors import UnavailableError
 from ringfence.storage.database import Database
@@ -105,3 +106,13 @@ def fill(block: object, session: object) -> None:
     except Exception as error:
         block.__exit__(type(error), error, None)  # type: ignore[attr-defined]
         raise
+
+
+def test_an_error_does_not_quote_what_was_to_be_written(database: Database) -> None:
+    """Such an error ends up in a log, with its trace."""
+    with database.transaction() as session:
+        session.execute(text("CREATE TABLE secrets (hash TEXT UNIQUE)"))
+        session.execute(text("INSERT INTO secrets VALUES (:hash)"), {"hash": "argon2id-of-ada"})
+    with pytest.raises(IntegrityError) as failed, database.transaction() as session:
+        session.execute(text("INSERT INTO secrets VALUES (:hash)"), {"hash": "argon2id-of-ada"})
+    assert "argon2id-of-ada" not in str(failed.value)
