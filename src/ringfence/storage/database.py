@@ -82,7 +82,7 @@ class Database:
         disk = os.statvfs(Path(path).parent)
         blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
         if blocks * disk.f_frsize < LEAST_ROOM:
-            raise _full()
+            raise disk_full()
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -96,12 +96,13 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         text = str(error.orig)
         if "full" in text:
-            raise _full() from error
+            raise disk_full() from error
         raise UnavailableError("storage.database", f"The database can't be used: {text}.",
                                fix="Check its disk and permissions with `ringfence doctor`.") from error
 
 
-def _full() -> UnavailableError:
+def disk_full() -> UnavailableError:
+    """Return the error that says so."""
     return UnavailableError("storage.disk_full", "The disk that holds the database is full.",
                             fix="Free some space and run it again; nothing was half-written.")
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import OperationalError
 
 from ringfence.errors import UnavailableError
-from ringfence.storage.database import Database, guards_of
+from ringfence.storage.database import Database, disk_full, guards_of
 
 _STEPS = Path(__file__).parent / "migrations"
 
@@ -92,6 +92,8 @@ def _connection(database: Database) -> Iterator[Connection]:
         with database.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
     except OperationalError as error:
+        if "full" in str(error.orig):
+            raise disk_full() from error
         raise UnavailableError("storage.migration", f"The database's schema can't be brought up to date: {error.orig}.",
                                fix="Check its disk and permissions with `ringfence doctor`.") from error
 

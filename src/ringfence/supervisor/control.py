@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from ringfence.errors import ConflictError, RingfenceError, UnavailableError, from_problem
-from ringfence.supervisor.home import Home, State, holder, read_last_state, read_state
+from ringfence.supervisor.home import Home, State, holder, read_last_state, read_state, unusable
 
 _START_SECONDS, _STOP_SECONDS, _POLL_SECONDS = 60.0, 25.0, 0.05
+_ROOM = 1 << 20  # bytes: less than a new platform needs
 
 
 def up(path: Path, port: int | None = None) -> State:
@@ -96,8 +99,13 @@ def _wait_until_ready(home: Home, daemon: subprocess.Popen[bytes] | None) -> Sta
 
 def _failure(home: Home, process: int) -> RingfenceError:
     state = read_last_state(home)
-    if state and state.problem and process in (state.process, 0):
-        return from_problem(state.problem)
+    problem = from_problem(state.problem) if state and state.problem and process in (state.process, 0) else None
+    if problem and problem.code != "platform.start_failed":
+        return problem
+    if shutil.disk_usage(home.path).free < _ROOM:  # then nobody could write down why it ended
+        return unusable(home.path, OSError(errno.ENOSPC, ""))
+    if problem:
+        return problem
     output = _last_line(home.logs / "supervisor.stdio.log")
     return UnavailableError("platform.start_failed", output or "The platform ended while it started.",
                             fix=f"Look into {home.logs / 'supervisor.log'}.")
