@@ -170,6 +170,18 @@ class Client:
         """Return one simulator, by name or digest."""
         return self._get(f"/simulators/{_word(reference)}")
 
+    def simulator_sbom(self, reference: str) -> Json:
+        """Return a simulator's bill of materials (CycloneDX 1.6)."""
+        return self._get(f"/simulators/{_word(reference)}/sbom")
+
+    def verify_simulator(self, reference: str) -> Json:
+        """Have the platform verify the bundle that it stores."""
+        return self._get(f"/simulators/{_word(reference)}/verification")
+
+    def remove_simulator(self, reference: str) -> Json:
+        """Remove a simulator that no run uses, by name@version or digest."""
+        return self._transport.call("DELETE", f"{_API}/simulators/{_word(reference)}")
+
     def submit_run(self, spec: str) -> Json:
         """Submit a training run from its YAML specification; return the run."""
         return self._post("/runs", spec=spec)
