@@ -15,7 +15,8 @@ from ringfence.errors import InvalidError
 OnShare = Callable[[float], None]
 
 _PART = 1 << 20
-_LEFT_OUT = frozenset({".git", "__pycache__"})
+_LEFT_OUT = frozenset({".git", ".hg", ".svn", ".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache",
+                       ".hypothesis", ".ipynb_checkpoints", ".DS_Store"})
 
 
 def file_digest(path: Path) -> str:
@@ -45,8 +46,8 @@ def file_parts(path: Path, on_progress: OnShare | None = None) -> Iterator[bytes
 def pack(folder: Path) -> bytes:
     """Return a simulator project as its bundle: the same folder gives the same bytes on every machine.
 
-    An uncompressed PAX tar, names sorted, owner and times zeroed, modes 0644 or 0755; `.git` and `__pycache__` are
-    left out.
+    An uncompressed PAX tar, names sorted, owner and times zeroed, modes 0644 or 0755; what version control and tools
+    leave behind (`.git`, `.venv`, caches) is left out.
 
     Raises:
         InvalidError: no such folder, no `simulator.yaml` in it, or something that is neither file nor folder
@@ -75,12 +76,15 @@ def _members(folder: Path) -> list[Path]:
     found: list[Path] = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        found += [Path(parent, name) for name in (*folders, *files)]
+        found += [Path(parent, name) for name in (*folders, *files) if name not in _LEFT_OUT]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _add(archive: tarfile.TarFile, folder: Path, path: Path) -> None:
     status, name = path.lstat(), path.relative_to(folder).as_posix()
+    if not name.isprintable():
+        raise InvalidError("simulator.not_a_file", f"{name!r} is no name that can be read everywhere.", field="folder",
+                           value=ascii(name)[:200], fix="Rename the file.")
     entry = tarfile.TarInfo(name)
     if stat.S_ISDIR(status.st_mode):
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755
