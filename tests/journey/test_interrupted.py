@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from ringfence_command import SMALL, Home
 
+from tests.soak import times
+
 STAGES = ["start", "ingest", "release", "train", "evaluate", "register", "deploy", "prove"]
 DYING = str(Path(__file__).with_name("dying.py"))
-ROUNDS = 12 if os.environ.get("RINGFENCE_SOAK") else 1
+ROUNDS = times(1, 12)
 
 
 def finished_stages(home: Path) -> list[str]:
@@ -72,8 +74,7 @@ def kill_in(home: Home, stage: str, how: str, dice: random.Random) -> None:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.timeout(900 * ROUNDS)
-@pytest.mark.parametrize("seed", range(ROUNDS))
+@pytest.mark.parametrize("seed", ROUNDS)
 def test_killed_in_every_stage_it_finishes_in_the_end(home: Home, seed: int) -> None:
     dice = random.Random(seed)
     for stage in STAGES:

@@ -17,6 +17,7 @@ import pytest
 from ringfence_workload.wire import spaces
 from ringfence_workload.wire.channel import CLOSE, ChannelClient, ChannelServer, Layout, SimulatorError
 from tests.channels import BOX, CHOICE, served
+from tests.soak import times
 
 SEAL_FUTURE_WRITE = 0x10  # <linux/fcntl.h>; Python 3.11 does not name it
 Reply = Callable[[ChannelServer], None]
@@ -150,7 +151,8 @@ def mend(view: mmap.mmap, layout: Layout) -> None:
         view[start:start + 64] = bytes(64)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", times(4, 200))
 def test_a_mutated_block_is_refused_or_holds(seed: int) -> None:
     """Random bytes anywhere in the block, 500 times: an answer in the space, or an error; never a crash or a hang."""
     random = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ import pytest
 from ringfence.sandbox.sandbox_bubblewrap import BubblewrapSandbox
 from tests import fences
 from tests.fences import CHECKOUT
+from tests.soak import times
 
 KEEPER = """
 import sys, threading, time
@@ -78,8 +79,10 @@ def test_a_workload_does_not_outlive_what_holds_it(victim: str, tmp_path: Path) 
         keeper.stdout.close()  # type: ignore[union-attr]
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("again", times(1, 50))
 @pytest.mark.parametrize("delay", [0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064])
-def test_no_moment_of_the_start_leaves_an_orphan(delay: float, tmp_path: Path) -> None:
+def test_no_moment_of_the_start_leaves_an_orphan(delay: float, again: int, tmp_path: Path) -> None:
     """Seen broken: bubblewrap does not ask whether its parent still lives when it asks to die with it."""
     done = subprocess.run([sys.executable, "-c", EARLY, str(tmp_path), str(delay)], stdout=subprocess.PIPE, text=True,
                           env={**os.environ, "PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}"}, check=False)

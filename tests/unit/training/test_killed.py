@@ -16,6 +16,7 @@ from ringfence.storage.blobs import Zone
 from tests.data_platform import SCIENTIST
 from tests.killed_worker import POINTS
 from tests.run_platform import MLOPS, OFFLINE, RunPlatform
+from tests.soak import times
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -32,8 +33,10 @@ def kill_at(folder: Path, point: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.parametrize("again", times(1, 25))
 @pytest.mark.parametrize("point", [point for point in POINTS if point != "before training"])
-def test_a_killed_workers_run_is_finished_by_the_next(platform: RunPlatform, point: str) -> None:
+def test_a_killed_workers_run_is_finished_by_the_next(platform: RunPlatform, point: str, again: int) -> None:
     run = platform.training.submit(SCIENTIST, OFFLINE)
     kill_at(platform.folder, point)
     assert platform.training.show(SCIENTIST, run.id).state not in ("done", "failed")
