@@ -148,7 +148,7 @@ class RunPlatform(DataPlatform):
         self.actors |= {one.id: one for one in (MLOPS, CALLER)}
         self.simulators = SimulatorService(self.gate, self.database, self.blobs, self.queue, sandbox=self.sandbox,
                                            keys=self.keys)
-        self.registry = RegistryService(self.gate, self.database, self.blobs, self.keys)
+        self.registry = RegistryService(self.gate, self.blobs, self.keys)
         self.training = TrainingService(
             self.gate, self.database, self.blobs, self.queue, sandbox=self.sandbox, data=self.data,
             simulators=self.simulators, registry=self.registry, environments=ENVIRONMENTS)

@@ -131,7 +131,7 @@ def build(settings: Settings) -> Platform:
                        max_raw=settings.limits.upload_bytes)
     simulators = SimulatorService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
                                   max_bundle=settings.limits.bundle_bytes)
-    registry = RegistryService(gate, database, blobs, keys)
+    registry = RegistryService(gate, blobs, keys)
     training = TrainingService(gate, database, blobs, queue, sandbox=sandbox, data=data, simulators=simulators,
                                registry=registry, environments=settings.environments)
     return Platform(

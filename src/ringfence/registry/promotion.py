@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ from ringfence.errors import ConflictError, MissingError
 from ringfence.registry.domain import PromotionState, PromotionView, is_better, require_promotable
 from ringfence.registry.rows import find, require_reason
 from ringfence.registry.tables import ModelRow, PromotionRow
-from ringfence.storage.database import Database
 from ringfence.storage.ids import new_id
 from ringfence.trust.domain import Action, Actor, Resource
 from ringfence.trust.gate import Gate
@@ -23,13 +23,13 @@ from ringfence.trust.gate import Gate
 class Promotions:
     """Moves a version to a further stage, by two people. `holds` says whether a version's package verifies."""
 
-    def __init__(self, gate: Gate, database: Database, holds: Callable[[ModelRow], bool]) -> None:
-        self._gate, self._database, self._holds = gate, database, holds
+    def __init__(self, gate: Gate, holds: Callable[[ModelRow], bool]) -> None:
+        self._gate, self._holds = gate, holds
 
     def request(self, actor: Actor, ref: str, stage: str, reason: str) -> PromotionView:
         """See `RegistryService.request_promotion`."""
         reason = require_reason(reason)
-        with self._database.reading() as session:
+        with self._looking(actor, ref) as session:
             facts = self._facts(find(session, actor.project, ref))
         resource = Resource("model", facts["model"], actor.project)
         with self._gate.act(actor, Action.MODEL_REQUEST_PROMOTION, resource, {**facts, "stage": stage}) as permit:
@@ -46,7 +46,7 @@ class Promotions:
     def approve(self, actor: Actor, identifier: str, reason: str) -> PromotionView:
         """See `RegistryService.approve`."""
         reason = require_reason(reason)
-        with self._database.reading() as session:
+        with self._looking(actor, identifier) as session:
             asked = _request(session, actor.project, identifier)
             facts = self._facts(find(session, actor.project, asked.model))
         facts |= {"stage": asked.stage, "requested_by": asked.requested_person, "promotion": identifier}
@@ -62,6 +62,10 @@ class Promotions:
             row.approved_by, row.approved_person, row.approved_at = actor.name, _person(actor), _now()
             permit.record(reason=reason, requested_by=row.requested_by)
             return _view(row)
+
+    def _looking(self, actor: Actor, name: str) -> AbstractContextManager[Session]:
+        """Open a snapshot to gather facts from: whether there is such a version at all is for those who may see it."""
+        return self._gate.read(actor, Action.MODEL_SHOW, Resource("model", name[:80], actor.project))
 
     def _facts(self, model: ModelRow) -> dict[str, Any]:
         """Return what policy is told of a version: who trained it, whether its signature holds, its figures."""

@@ -19,7 +19,6 @@ from ringfence.registry.promotion import Promotions
 from ringfence.registry.rows import find, view
 from ringfence.registry.tables import ModelRow
 from ringfence.storage.blobs import BlobStore, Zone
-from ringfence.storage.database import Database
 from ringfence.trust.domain import Action, Actor, Resource
 from ringfence.trust.gate import Gate
 from ringfence.trust.keys.keys import Keys
@@ -31,9 +30,9 @@ SIGNING = "models"
 class RegistryService:
     """Model versions: immutable packages in the `models` zone, signed over digests computed here."""
 
-    def __init__(self, gate: Gate, database: Database, blobs: BlobStore, keys: Keys) -> None:
+    def __init__(self, gate: Gate, blobs: BlobStore, keys: Keys) -> None:
         self._gate, self._blobs, self._keys = gate, blobs, keys
-        self._promotions = Promotions(gate, database, self._holds)
+        self._promotions = Promotions(gate, self._holds)
 
     def check_agent(self, description: bytes, tensors: bytes) -> AgentShape:
         """Return the shape of an agent that may be registered.

@@ -50,7 +50,7 @@ def package(name: str, version: int, platform: ThePlatform, actor: Caller) -> Re
                     headers={"Content-Disposition": f'attachment; filename="model-{version}.tar"'})
 
 
-@router.get("/models/{name}/{version}/verification", **does(Action.MODEL_SHOW))
+@router.get("/models/{name}/{version}/verification", **does(Action.MODEL_DOWNLOAD))
 def verification(name: str, version: int, platform: ThePlatform, actor: Caller) -> Json:
     """Verify the stored package against its signature."""
     return shown(platform.registry.verify(actor, f"{name}@{version}"))
