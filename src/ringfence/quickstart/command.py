@@ -49,6 +49,7 @@ def quickstart(home: Path, options: Options, *, as_json: bool = False) -> dict[s
         story = _story(home, example, options, as_json)
         try:
             _tell(story)
+            _hand_over(story)
             content = summary.save(story)
         finally:
             story.cast.close()
@@ -107,12 +108,16 @@ def _start_afresh(home: Path) -> None:
     forget(home)
 
 
-def _leave(story: Story) -> None:
-    """Keep only the explorer's password; stop the platform if asked to."""
+def _hand_over(story: Story) -> None:
+    """Log the explorer in, and keep its password for the user."""
     password = story.cast.secret(EXPLORER)
     write_private(story.home / "client" / "explorer.json",
                   json.dumps({"name": EXPLORER, "password": password}).encode())
     ringfence(story.home, "login", EXPLORER, "--password-stdin", stdin=f"{password}\n")
+
+
+def _leave(story: Story) -> None:
+    """Forget every other secret; stop the platform if asked to."""
     story.cast.secrets_file.unlink(missing_ok=True)
     if not story.options.keep_running:
         ringfence(story.home, "down")

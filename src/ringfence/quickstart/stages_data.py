@@ -25,11 +25,13 @@ def start(story: Story, advance: Advance) -> Told:
     A story that goes on has all that already, and may have ended some of the accounts.
     """
     advance(0.1, "starting the platform")
-    up = ringfence(story.home, "up", *_port(story))
+    last, up = story.journal.facts.get("url", ""), ringfence(story.home, "up", *_port(story))
     story.journal.remember(url=up["url"], ca=up["ca"], port=int(up["url"].rsplit(":", 1)[1]))
     story.cast.url, story.cast.authority = up["url"], Path(up["ca"])
     before = story.journal.stages.get("start")
     if before:
+        if "curl" in story.journal.facts:
+            story.journal.remember(curl=story.fact("curl").replace(last, up["url"]))
         return before["happened"], up["url"]
     advance(0.5, "creating accounts")
     _bootstrap(story)
