@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Told
+
+from ringfence.storage.blobs import Zone
+from ringfence.storage.blobs_file import FileBlobs
+from ringfence.trust.keys.keys_file import FileKeys
+
+BASE_PYTHON = Path(sys.prefix) / "envs" / "base" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +83,13 @@ def test_the_evidence_verifies_offline_with_the_command_line(told: Told, summary
     assert forged.returncode == 1
 
 
-def test_the_printed_curl_line_works(told: Told) -> None:
-    line = next(line for line in told.output.replace("│", " ").splitlines() if "curl --cacert" in line)
-    start = told.output.index("curl --cacert")
-    assert line
-    facts = json.loads((told.home.path / "quickstart.json").read_text())["facts"]
-    assert facts["curl"][:40] in told.output[start : start + 400]
-    answer = subprocess.run(["bash", "-c", facts["curl"]], capture_output=True, text=True, check=False)
+def test_the_printed_curl_line_works_and_needs_the_key(told: Told) -> None:
+    [line] = [line.strip() for line in told.output.splitlines() if "curl --cacert" in line]
+    answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert json.loads(answer.stdout)["outputs"][0]["data"][0] in range(25), answer.stderr
-    without = subprocess.run(["bash", "-c", facts["curl"].replace("endpoint-key.header", "no-such.header")],
-                             capture_output=True, text=True, check=False)
-    assert "outputs" not in without.stdout
+    keyless = re.sub(r" -H @\S+", "", line)
+    refused = json.loads(subprocess.run(["bash", "-c", keyless], capture_output=True, text=True, check=False).stdout)
+    assert refused["status"] == 401
 
 
 def test_the_trail_shows_the_refused_scientist_and_names_no_patient(told: Told, rows: list[dict[str, str]]) -> None:
@@ -127,3 +131,26 @@ def test_no_identity_is_left_in_zones_logs_or_temporary_folders(told: Told, rows
     leaks = [str(path) for path in files for content in [path.read_bytes()]
              for identity in identities if identity in content]
     assert not leaks
+
+
+def _released_csv(told: Told) -> str:
+    """Return what the processing zone holds, decrypted and decoded."""
+    platform = told.home.path / "platform"
+    store = FileBlobs(platform / "objects", FileKeys(platform / "keys"))
+    [name] = store.list(Zone.PROCESSING)
+    program = "import polars, sys; polars.read_parquet(sys.stdin.buffer.read()).write_csv(sys.stdout)"
+    with open(store.open(Zone.PROCESSING, name), "rb") as parquet:
+        return subprocess.run([BASE_PYTHON, "-c", program], stdin=parquet, capture_output=True, text=True,
+                              check=True).stdout
+
+
+def test_the_released_rows_name_nobody(told: Told, rows: list[dict[str, str]]) -> None:
+    released = _released_csv(told)
+    header, *lines = released.splitlines()
+    assert set(header.split(",")) == {"subject", "stay", "birth_year", "region", "step", "state", "action",
+                                      "next_state", "reward"}
+    assert rows[0]["region"] in released  # what is kept can be found, so what is not found is not there
+    raw = ("name", "mrn", "ssn", "phone", "email", "stay_id", "date_of_birth")
+    cells = {cell for line in lines for cell in line.split(",")}
+    assert not cells & {row[column] for row in rows for column in raw}
+    assert len(lines) == json.loads((told.home.path / "summary.json").read_text())["dataset"]["rows"]
