@@ -26,7 +26,12 @@ def emit(value: Any, as_json: bool, show: Callable[[Any], None]) -> None:
 
 def say(text: str) -> None:
     """Print a line for a person; rich markup is understood."""
-    _console().print(text)
+    _console().print(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return text without what would steer a terminal: it may be the words of a simulator that is somebody else's."""
+    return "".join(char for char in text if char.isprintable() or char == "\n")
 
 
 def table(title: str, columns: Mapping[str, Cell | str], rows: Sequence[Json], *, empty: str) -> None:
@@ -72,7 +77,7 @@ def text_of(value: Any) -> str:
         return ", ".join(text_of(part) for part in value)
     if isinstance(value, dict):
         return ", ".join(f"{name} {text_of(part)}" for name, part in value.items())
-    return str(value)
+    return printable(str(value))
 
 
 def when(value: Any) -> str:
@@ -94,7 +99,7 @@ def short(digest: Any) -> str:
 
 def error_line(text: str) -> None:
     """Print the one line of an error to stderr."""
-    print(" ".join(text.split()), file=sys.stderr)
+    print(printable(" ".join(text.split())), file=sys.stderr)
 
 
 def _console() -> Any:

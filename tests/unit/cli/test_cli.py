@@ -90,6 +90,16 @@ def test_what_a_platform_names_is_not_taken_for_markup(run: Run, platform: Canne
     assert "[red]x[/]" in run("data", "list").output
 
 
+def test_what_a_simulator_says_does_not_steer_the_terminal(run: Run, platform: Canned) -> None:
+    """Seen broken: a failed run's reason, which is a workload's own words, went to the terminal as it was."""
+    steering = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b2Jend"
+    platform.answers["GET /api/v1/datasets"] = (200, {"items": [{"name": steering, "purpose": "b"}]})
+    platform.answers["GET /api/v1/runs/run-1"] = (422, {"code": "simulator.failed", "title": f"It failed: {steering}"})
+    shown = run("data", "list").output + run("train", "show", "run-1").errors
+    assert shown.count("end") == 2
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
 def test_a_simulator_is_packed_and_inspected(run: Run, platform: Canned, tmp_path: Path) -> None:
     (tmp_path / "sim").mkdir()
     (tmp_path / "sim" / "simulator.yaml").write_text("kind: Simulator\n")
