@@ -16,6 +16,7 @@ from ringfence.serving.service import EndpointService
 from ringfence.simulators.service import SimulatorService
 from ringfence.training.domain import RunView
 from ringfence.training.service import TrainingService
+from ringfence.training.store import runs_using
 from ringfence.trust.domain import Actor
 from ringfence.worker.worker import Worker
 from tests.bundles import packed
@@ -147,7 +148,7 @@ class RunPlatform(DataPlatform):
         super().__post_init__()
         self.actors |= {one.id: one for one in (MLOPS, CALLER)}
         self.simulators = SimulatorService(self.gate, self.database, self.blobs, self.queue, sandbox=self.sandbox,
-                                           keys=self.keys)
+                                           keys=self.keys, users=runs_using)
         self.registry = RegistryService(self.gate, self.blobs, self.keys)
         self.training = TrainingService(
             self.gate, self.database, self.blobs, self.queue, sandbox=self.sandbox, data=self.data,

@@ -22,6 +22,7 @@ from ringfence.storage.database import Database
 from ringfence.storage.migrate import upgrade
 from ringfence.supervisor.home import Home
 from ringfence.training.service import TrainingService
+from ringfence.training.store import runs_using
 from ringfence.trust.audit.service import AuditService
 from ringfence.trust.audit.trail import AuditTrail
 from ringfence.trust.domain import Action
@@ -106,7 +107,8 @@ class Platform:
         self.database.close()
 
     def _settlers(self) -> Mapping[Action, Settler]:
-        return {Action.SIMULATOR_BUILD: self.simulators.settle_build, Action.DATASET_INGEST: self.data.settle_ingest,
+        return {Action.SIMULATOR_BUILD: self.simulators.settle_build,
+                Action.SIMULATOR_REMOVE: self.simulators.settle_remove, Action.DATASET_INGEST: self.data.settle_ingest,
                 Action.DATASET_RELEASE: self.data.settle_release,
                 Action.RUN_EXECUTE: self.training.settle, Action.RUN_EVALUATE: self.training.settle}
 
@@ -129,7 +131,7 @@ def build(settings: Settings) -> Platform:
     identity = IdentityService(database, gate, keys, home.platform, project=settings.project)
     data = DataService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
                        max_raw=settings.limits.upload_bytes)
-    simulators = SimulatorService(gate, database, blobs, queue, sandbox=sandbox, keys=keys,
+    simulators = SimulatorService(gate, database, blobs, queue, sandbox=sandbox, keys=keys, users=runs_using,
                                   max_bundle=settings.limits.bundle_bytes)
     registry = RegistryService(gate, blobs, keys)
     training = TrainingService(gate, database, blobs, queue, sandbox=sandbox, data=data, simulators=simulators,

@@ -69,7 +69,7 @@ class Examiner:
         if not values.get("replay") or self._values("simulator.replay").get("replay") != values["replay"]:
             raise WorkloadError(
                 "simulator.not_reproducible", "The same seed gives another rollout in another process.", field="reset",
-                fix="Let nothing depend on time, process ids, hash order of sets, or the order of files in a folder.")
+                fix="Let nothing depend on time, process ids or what else differs from one process to the next.")
 
     def check(self, on_event: OnEvent | None = None) -> dict[str, Any]:
         """Return all that an author wants to know: see the workload's `simulator.check`."""

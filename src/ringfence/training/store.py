@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ringfence.errors import MissingError
@@ -19,6 +19,13 @@ from ringfence.training.tables import MetricRow, RunRow
 
 MAX_METRICS = 10_000
 FLUSH_SECONDS = 0.5
+
+
+def runs_using(session: Session, project: str, digest: str) -> list[str]:
+    """Return the runs of a project that have not ended and name the simulator of `digest`, oldest first."""
+    waiting = select(RunRow).where(RunRow.project == project, RunRow.state.not_in([RunState.DONE, RunState.FAILED]))
+    return [row.id for row in session.scalars(waiting.order_by(RunRow.id))
+            if any(used["digest"] == digest for used in json.loads(row.simulators).values())]
 
 
 class RunStore:

@@ -39,6 +39,7 @@ class Action(StrEnum):
     SIMULATOR_ADMIT = "simulator.admit"
     SIMULATOR_LIST = "simulator.list"
     SIMULATOR_SHOW = "simulator.show"
+    SIMULATOR_REMOVE = "simulator.remove"
     RUN_SUBMIT = "run.submit"
     RUN_EXECUTE = "run.execute"
     RUN_EVALUATE = "run.evaluate"

@@ -12,6 +12,7 @@ from ringfence.jobs.domain import JobState, JobView
 from ringfence.simulators.service import SimulatorService
 from ringfence.simulators.tables import SimulatorRow
 from ringfence.storage.blobs import Zone
+from ringfence.training.store import runs_using
 from ringfence.trust.domain import Action, Resource
 from ringfence.trust.gate import OpenIntent
 from ringfence_workload.wire import memory
@@ -25,6 +26,10 @@ def submitted(platform: RunPlatform, bundle: bytes) -> JobView:
     platform.work()
     with platform.database.reading() as session:
         return platform.queue.get(session, job.id)
+
+
+def bundles(platform: RunPlatform) -> list[str]:
+    return [name for name in platform.blobs.list(Zone.SIMULATORS) if name.startswith("bundle/")]
 
 
 def test_an_admitted_simulator_is_listed_with_what_was_found(platform: RunPlatform) -> None:
@@ -48,11 +53,11 @@ def test_an_admitted_simulator_is_listed_with_what_was_found(platform: RunPlatfo
 def test_the_same_bundle_is_one_job_and_one_object(platform: RunPlatform) -> None:
     first = platform.simulators.build(SCIENTIST, [corridor()])
     assert platform.simulators.build(SCIENTIST, [corridor()]).id == first.id
-    assert len(platform.blobs.list(Zone.SIMULATORS)) == 1
+    assert len(bundles(platform)) == 1
     platform.work()
     again = platform.simulators.build(SCIENTIST, [corridor()])
     assert (again.id, again.state) == (first.id, JobState.DONE)
-    assert len(platform.blobs.list(Zone.SIMULATORS)) == 1
+    assert len(bundles(platform)) == 1
 
 
 def test_a_later_version_becomes_the_latest_and_a_taken_one_is_refused(platform: RunPlatform) -> None:
@@ -63,7 +68,8 @@ def test_a_later_version_becomes_the_latest_and_a_taken_one_is_refused(platform:
     job = submitted(platform, corridor("1.1.0", CORRIDOR + "# another"))
     assert job.error is not None
     assert (job.error["code"], job.error["field"]) == ("simulator.version_taken", "version")
-    assert len(platform.blobs.list(Zone.SIMULATORS)) == 2
+    assert len(bundles(platform)) == 2
+    assert len(platform.blobs.list(Zone.SIMULATORS)) == 4
 
 
 BAD = {
@@ -98,7 +104,7 @@ def test_an_upload_that_breaks_off_or_is_too_large_leaves_nothing(platform: RunP
         raise ConnectionError
 
     small = SimulatorService(platform.gate, platform.database, platform.blobs, platform.queue,
-                             sandbox=platform.sandbox, keys=platform.keys, max_bundle=1500)
+                             sandbox=platform.sandbox, keys=platform.keys, users=runs_using, max_bundle=1500)
     with pytest.raises(ConnectionError):
         small.build(SCIENTIST, broken())
     with pytest.raises(TooLargeError) as caught:
@@ -147,7 +153,7 @@ def test_a_catalogue_row_without_the_platforms_signature_is_refused(platform: Ru
 def test_another_bundle_in_its_place_is_refused(platform: RunPlatform) -> None:
     platform.admit()
     view = platform.simulators.show(SCIENTIST, "corridor")
-    (name,) = platform.blobs.list(Zone.SIMULATORS)
+    (name,) = bundles(platform)
     platform.blobs.put(Zone.SIMULATORS, name, corridor(code="import evil"))
     with pytest.raises(TamperedError):
         platform.simulators.open_bundle(WORKER, view.digest)

@@ -28,3 +28,21 @@ def list_(platform: ThePlatform, actor: Caller) -> Json:
 def show(reference: str, platform: ThePlatform, actor: Caller) -> Json:
     """Show one simulator, by name or digest."""
     return shown(platform.simulators.show(actor, reference))
+
+
+@router.get("/{reference}/sbom", **does(Action.SIMULATOR_SHOW))
+def sbom(reference: str, platform: ThePlatform, actor: Caller) -> Json:
+    """Show a simulator's bill of materials (CycloneDX 1.6)."""
+    return platform.simulators.sbom(actor, reference)
+
+
+@router.get("/{reference}/verification", **does(Action.SIMULATOR_SHOW))
+def verification(reference: str, platform: ThePlatform, actor: Caller) -> Json:
+    """Verify what is stored: the admission's signature, the bundle's digest, the bill of materials."""
+    return shown(platform.simulators.verify(actor, reference))
+
+
+@router.delete("/{reference}", **does(Action.SIMULATOR_REMOVE))
+def remove(reference: str, platform: ThePlatform, actor: Caller) -> Json:
+    """Remove a simulator that no run uses, named by version or digest."""
+    return shown(platform.simulators.remove(actor, reference))
