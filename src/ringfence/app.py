@@ -24,7 +24,9 @@ from ringfence.supervisor.home import Home
 from ringfence.training.service import TrainingService
 from ringfence.training.store import runs_using
 from ringfence.trust.audit.service import AuditService
+from ringfence.trust.audit.sink_file import FileSink
 from ringfence.trust.audit.trail import AuditTrail
+from ringfence.trust.audit.upkeep import AuditUpkeep, CheckpointTimer, Deliverer
 from ringfence.trust.domain import Action
 from ringfence.trust.gate import Gate, Settler
 from ringfence.trust.identity.certificates import Authority
@@ -52,6 +54,7 @@ class Platform:
     authority: Authority
     identity: IdentityService
     audit: AuditService
+    audit_upkeep: AuditUpkeep
     policies: PolicyService
     queue: JobQueue
     jobs: JobService
@@ -101,9 +104,11 @@ class Platform:
         return self.keys.public_key(purpose)
 
     def close(self) -> None:
-        """End the served agents and every other workload of this process, then let go of the database."""
+        """End the served agents and every other workload of this process, vouch for the last records, then let go of
+        the database."""
         self.serving.close()
         self.sandbox.close()
+        self.audit_upkeep.stop()
         self.database.close()
 
     def _settlers(self) -> Mapping[Action, Settler]:
@@ -126,6 +131,7 @@ def build(settings: Settings) -> Platform:
     blobs = FileBlobs(home.platform / "objects", keys)
     sandbox = BubblewrapSandbox(settings.environments, home.run)
     trail = AuditTrail(keys)
+    upkeep = _audit_upkeep(settings, home, database, trail)
     gate = Gate(database, EmbeddedEngine(settings.policies, StoredPolicies(database)), trail)
     queue = JobQueue(database)
     identity = IdentityService(database, gate, keys, home.platform, project=settings.project)
@@ -139,8 +145,15 @@ def build(settings: Settings) -> Platform:
     return Platform(
         settings=settings, database=database, keys=keys, blobs=blobs, sandbox=sandbox, gate=gate,
         authority=Authority(home.platform / "ca"), identity=identity, audit=AuditService(gate, trail),
-        policies=PolicyService(gate), queue=queue, jobs=JobService(gate, database, queue), data=data,
-        simulators=simulators, training=training, registry=registry,
+        audit_upkeep=upkeep, policies=PolicyService(gate), queue=queue, jobs=JobService(gate, database, queue),
+        data=data, simulators=simulators, training=training, registry=registry,
         serving=EndpointService(gate, database, sandbox, registry, keys=keys,
                                 worker=lambda: identity.service_actor("worker")),
-        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file), home.is_demo))
+        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file), home.is_demo, upkeep.status))
+
+
+def _audit_upkeep(settings: Settings, home: Home, database: Database, trail: AuditTrail) -> AuditUpkeep:
+    folder = home.platform / "audit"
+    sinks = [FileSink(folder, settings.audit.file_bytes)] if settings.audit.file else []
+    return AuditUpkeep(CheckpointTimer(database, trail), [
+        Deliverer(database, trail.public_key, sink, folder / f"{sink.name}.lock") for sink in sinks])

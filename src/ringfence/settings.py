@@ -43,6 +43,13 @@ class LimitSettings(_Section):
     idle_seconds: float = Field(default=30.0, gt=0, description="Longest silence within an upload.")
 
 
+class AuditSettings(_Section):
+    """Where the audit trail goes besides the database."""
+
+    file: bool = Field(default=True, description="Also write it as JSON lines into platform/audit of the home folder.")
+    file_bytes: int = Field(default=64 << 20, ge=64 << 10, description="Size at which that file is rotated.")
+
+
 class WorkerSettings(_Section):
     """How jobs are worked on."""
 
@@ -64,6 +71,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
+    audit: AuditSettings = AuditSettings()
 
     @property
     def platform_folder(self) -> Path:

@@ -34,6 +34,7 @@ def serve(settings: Settings, reporter: child.Reporter, *, prepare: bool) -> Non
     platform = build(settings)
     if prepare:
         platform.prepare()
+    platform.audit_upkeep.start()
     reporter.tell("prepared")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the server raises it again after its own orderly end

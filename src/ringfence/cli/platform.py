@@ -77,7 +77,7 @@ def down(as_json: AsJson = False) -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Say how the platform does: version, worker, what the fences enforce."""
+    """Say how the platform does: version, worker, what the fences enforce, how far the audit sinks are."""
     with connect() as client:
         view = {"url": client.url, **client.status()}
     emit(view, as_json, _show_status)
@@ -88,6 +88,11 @@ def _show_status(view: Json) -> None:
                "Worker": "alive" if view["worker"]["alive"] else "down", "Problem": view.get("sandbox_problem", "")})
     table("Fences", {"guarantee": "name", "enforced": "enforced", "how": "detail"}, view.get("guarantees", []),
           empty="No fence can be had: run `ringfence doctor`.")
+    if view.get("audit_sinks"):
+        table("Audit sinks", {"sink": "name", "holds up to": "delivered", "behind": "behind", "problem": "problem",
+                              "incidents": lambda row: "\n".join(f"{one['time']} {one['problem']}"
+                                                                 for one in row["incidents"])},
+              view["audit_sinks"], empty="")
 
 
 def doctor(as_json: AsJson = False) -> None:

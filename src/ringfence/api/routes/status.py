@@ -13,5 +13,5 @@ router = APIRouter(prefix="/status", tags=["status"])
 
 @router.get("", **does(Action.PLATFORM_SHOW))
 def show(platform: ThePlatform, actor: Caller) -> Json:
-    """Return the version, whether the worker lives, and what the fences enforce here."""
+    """Return the version, whether the worker lives, what the fences enforce here, and how far the audit sinks are."""
     return shown(platform.status.show(actor))
