@@ -28,6 +28,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/models/{name}/{version}/promotions": {"stage": "production", "reason": "it is better"},
     "POST /api/v1/promotions/{identifier}/approval": {"reason": "it is better"},
     "POST /v2/models/{name}/infer": {"inputs": [TENSOR]},
+    "POST /api/v1/backups": {"recovery_key": "x"},
 }
 # They look first at what the caller names: a specification that can't be read is nobody's, a job's id can't be guessed.
 LOOKING_FIRST = {"POST /api/v1/runs", "GET /api/v1/jobs/{identifier}"}
