@@ -10,7 +10,7 @@ EXPLORED := $(if $(wildcard .demo/summary.json),.demo,.platform)
 WORKERS ?= $(shell n=$$(nproc); [ $$n -lt 4 ] && echo $$n || echo 4)
 export PYTHON
 
-.PHONY: help demo test lint up down bench soak constraints clean
+.PHONY: help demo test lint up down bench soak constraints reference clean
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | column -t -s '	'
 
@@ -37,6 +37,9 @@ soak: $(DEVELOPER) $(ENVIRONMENTS) ## The kill and fuzz suites, many times over
 
 constraints: $(DEVELOPER) $(ENVIRONMENTS) ## Pin what is installed now in constraints.txt
 	@$(BIN)/python tools/constraints.py
+
+reference: $(DEVELOPER) ## Write docs/reference from the code
+	@$(BIN)/python -m tools.reference
 
 clean: down ## Stop the platform and remove its folders
 	@rm -rf .demo .platform

@@ -15,7 +15,7 @@ def default_home() -> Path:
 
 
 def default_environments() -> Path:
-    """Return the folder that holds one Python environment per kind of workload."""
+    """Return `envs` beside the interpreter's own `bin`: one Python environment per kind of workload."""
     return Path(os.environ.get("RINGFENCE_ENVIRONMENTS") or Path(sys.prefix) / "envs")
 
 

@@ -171,7 +171,7 @@ class Supervisor:
         child.pipe = child.handle = -1
 
     def _fail(self, child: Child, status: int) -> None:
-        problem = child.problem or RingfenceError(
+        problem = child.problem or UnavailableError(
             "platform.start_failed", f"The platform's {child.name} ended with status {status} while it started.",
             fix=f"Its log says why: {self._home.logs / child.name}.log").as_problem()
         self._publish("failed", problem=problem)
