@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ringfence import __version__
-from ringfence.errors import RingfenceError
+from ringfence.errors import RingfenceError, UnavailableError
 from ringfence.settings import Settings, load
 from ringfence.supervisor.child import log_to
 from ringfence.supervisor.home import Home, State, locked
