@@ -80,4 +80,4 @@ class DataPlatform:
 
     def records(self, action: str | None = None) -> list[AuditRecord]:
         with self.database.reading() as session:
-            return self.trail.search(session, action=action, limit=1000)
+            return self.trail.search(session, action=action, after=0, limit=1000)

@@ -47,7 +47,7 @@ class Trusted:
     def records(self) -> list[dict]:
         """Return every record of the trail."""
         with self.database.reading() as session:
-            return [dict(record.record) for record in self.trail.search(session, limit=1000)]
+            return [dict(record.record) for record in self.trail.search(session, after=0, limit=1000)]
 
     def export(self) -> list[str]:
         """Return the lines of an export that is not itself recorded."""

@@ -18,7 +18,7 @@ WANTED = {
     "": "up down status doctor login whoami quickstart deploy",
     "data": "declare ingest classify release show list", "sim": "build list show",
     "train": "submit watch show list", "model": "list show verify promote download",
-    "endpoint": "list show ask", "audit": "search verify export", "account": "create list disable",
+    "endpoint": "list show ask", "audit": "search tail verify export", "account": "create list disable",
     "key": "create revoke", "policy": "add list",
 }
 

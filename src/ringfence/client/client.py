@@ -269,7 +269,8 @@ class Client:
     # The trail
 
     def search_audit(self, **wanted: Any) -> list[Json]:
-        """Return audit records: by actor, action, resource, outcome, after (a record's number), limit."""
+        """Return audit records: by actor, action, resource, outcome; the newest `limit`, newest first, or with
+        `after` (a record's number, or 0) those that follow it, in order."""
         return self._items("/audit", **wanted)
 
     def export_audit(self) -> Iterator[str]:

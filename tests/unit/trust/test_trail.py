@@ -95,11 +95,12 @@ def test_searching(parts: Trusted) -> None:
         with parts.database.reading() as session:
             return [record.seq for record in parts.trail.search(session, **wanted)]
 
-    assert found() == [1, 2, 3, 4]
+    assert found() == [4, 3, 2, 1] and found(limit=2) == [4, 3], "the newest, and the newest first"
+    assert found(after=0) == [1, 2, 3, 4] and found(after=0, limit=3) == [1, 2, 3] and found(after=4) == []
     assert found(actor="eve") == found(actor="account-eve") == [2]
-    assert found(action="dataset") == [2, 3] and found(action="dataset.show") == [3] and found(action="data") == []
+    assert found(action="dataset") == [3, 2] and found(action="dataset.show") == [3] and found(action="data") == []
     assert found(resource="icu") == [2] and found(outcome="failed") == [4]
-    assert found(after=2) == [3, 4] and found(after=1, limit=2) == [2, 3] and found(limit=0) == [1]
+    assert found(after=2) == [3, 4] and found(after=1, limit=2) == [2, 3] and found(limit=0) == [4]
     assert found(project="other") == [] and found(actor="' OR 1=1 --") == []
     assert found(action="%.") == [] and found(action="d_taset") == []
 

@@ -20,7 +20,8 @@ Word = Annotated[str | None, Query(max_length=200)]
 
 
 class Search(BaseModel):
-    """What records to return; `after` is a record's number, for the next page."""
+    """What records to return. `after` is a record's number (or 0): those that follow it, in order; without it the
+    newest come, and the newest first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +35,7 @@ class Search(BaseModel):
 
 @router.get("", **does(Action.AUDIT_SEARCH))
 def search(platform: ThePlatform, actor: Caller, wanted: Annotated[Search, Query()]) -> Json:
-    """Return records that match, in the order of the chain."""
+    """Return records that match: the newest first, or with `after` those that follow it."""
     return listed(platform.audit.search(actor, by=wanted.actor, action=wanted.action, resource=wanted.resource,
                                         outcome=wanted.outcome, after=wanted.after, limit=wanted.limit))
 

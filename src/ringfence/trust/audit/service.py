@@ -19,7 +19,8 @@ class AuditService:
 
     def search(self, actor: Actor, *, by: str | None = None, action: str | None = None, resource: str | None = None,
                outcome: str | None = None, after: int | None = None, limit: int = 100) -> list[AuditRecord]:
-        """Return records of the actor's project, oldest first: see `AuditTrail.search`; `by` is who acted."""
+        """Return records of the actor's project, the newest first or those that follow `after`: see
+        `AuditTrail.search`; `by` is who acted."""
         context = {"by": by, "action": action, "resource": resource, "outcome": outcome}
         with self._gate.read(actor, Action.AUDIT_SEARCH, self._resource(actor), context) as session:
             return self._trail.search(session, actor=by, action=action, resource=resource, outcome=outcome,

@@ -74,13 +74,15 @@ class AuditTrail:
     def search(self, session: Session, *, actor: str | None = None, action: str | None = None,
                resource: str | None = None, outcome: str | None = None, project: str | None = None,
                after: int | None = None, limit: int = 100) -> list[AuditRecord]:
-        """Return records in order, those with a sequence number over `after`, at most `limit` (1 to 1000).
+        """Return at most `limit` records (1 to 1000): those after the one with number `after`, in order; without it the
+        newest, and the newest first.
 
         `actor` is an account's name or id; `action` a word such as `dataset.release`, or a noun (`dataset`).
 
         Raises:
             TamperedError: a row's columns contradict its record.
         """
+        newest_first = after is None
         query = select(AuditRow).where(AuditRow.seq > (after or 0))
         if actor:
             query = query.where(or_(AuditRow.actor == actor, AuditRow.actor_name == actor))
@@ -90,7 +92,8 @@ class AuditTrail:
         for column, wanted in ((AuditRow.resource, resource), (AuditRow.outcome, outcome), (AuditRow.project, project)):
             if wanted:
                 query = query.where(column == wanted)
-        rows = session.scalars(query.order_by(AuditRow.seq).limit(min(max(limit, 1), 1000)))
+        order = AuditRow.seq.desc() if newest_first else AuditRow.seq
+        rows = session.scalars(query.order_by(order).limit(min(max(limit, 1), 1000)))
         return [AuditRecord(row.seq, row.hash, _consistent(row)) for row in rows]
 
     def export_lines(self, session: Session) -> Iterator[str]:
