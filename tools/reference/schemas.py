@@ -77,7 +77,8 @@ def dataset() -> Schema:
                     "minProperties": 1, "maxProperties": declaration.MAX_COLUMNS,
                     "additionalProperties": {"$ref": "#/$defs/column"},
                     "not": {"additionalProperties": {"anyOf": [
-                        {"const": "drop"}, {"required": ["action"], "properties": {"action": {"const": "drop"}}}]}}},
+                        {"const": "drop"},
+                        {"type": "object", "required": ["action"], "properties": {"action": {"const": "drop"}}}]}}},
     }
     required = ("kind", "name", "purpose", "residency", "subject", "anonymity", "columns")
     return _document("dataset", "A dataset's declaration", properties, required, {"$defs": {"column": _column()}})

@@ -17,7 +17,7 @@ from tools.reference.markdown import code, sentence, table
 from tools.reference.markdown import page as whole
 
 _SIGNS = {"ge": "at least", "gt": "over", "le": "at most", "lt": "under"}
-_WORDS = {"str": "text", "Path": "path", "int": "whole number", "float": "number"}
+_WORDS = {"str": "text", "Path": "path", "int": "whole number", "float": "number", "bool": "`true` or `false`"}
 _VARIABLE = re.compile(r"RINGFENCE_[A-Z_]*[A-Z]")
 # Read by the command line alone: which platform it talks to.
 _CLIENT = {
@@ -89,6 +89,8 @@ def _default(name: str, field: Any) -> str:
         return told.removeprefix(f"{code(name)}, or ")
     if field.default in (PydanticUndefined, ""):
         return "empty"
+    if isinstance(field.default, bool):
+        return code(str(field.default).lower())
     return f"{code(field.default)}{_readable(field.default) if name.endswith('_BYTES') else ''}"
 
 
