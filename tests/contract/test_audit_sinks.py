@@ -122,12 +122,13 @@ def test_each_byte_may_be_the_last_one_written(parts: Trusted) -> None:
     append(parts, 2)
     FileSink(folder(parts)).deliver(all_entries(parts))
     full = file.read_bytes()
-    for length in range(len(whole), len(full) + 1, 7):
+    for length in (*range(len(whole), len(full), 7), len(full)):
         for torn in (full[:length], full[:length] + b"\0" * 9):
             state.write_bytes(before)
             file.write_bytes(torn)
             sink = FileSink(folder(parts))
             sink.deliver(all_entries(parts, sink.held()))
+            sink.deliver([])
             assert file.read_bytes() == full
             assert sink.incidents() == ()
             sink.close()
@@ -207,6 +208,11 @@ def _appended(path: Path) -> None:
         file.write('{"hash":"forged"}\n')
 
 
+def _scribbled(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("no line")
+
+
 def _replaced(path: Path) -> None:
     copy = path.with_name("copy")
     copy.write_bytes(path.read_bytes())
@@ -214,7 +220,7 @@ def _replaced(path: Path) -> None:
     copy.rename(path)
 
 
-ALTERATIONS = [_first_half, _one_word, _appended, _replaced, Path.unlink]
+ALTERATIONS = [_first_half, _one_word, _appended, _scribbled, _replaced, Path.unlink]
 
 
 @pytest.mark.parametrize("alter", ALTERATIONS)

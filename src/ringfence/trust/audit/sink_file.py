@@ -102,16 +102,19 @@ class FileSink:
         self._hash, self._seen = digest, self._signature()
 
     def _already_there(self, state: _State, data: bytes) -> int:
-        """Return how many bytes of `data` a process that died has written; a torn line is cut off."""
+        """Return how many bytes of `data` a process that died has written."""
         tail = os.pread(self._descriptor, len(data), state.bytes)
         same = _common(tail, data)
         if same < len(tail):
-            rest = os.pread(self._descriptor, _LINE, state.bytes + same)
-            if b"\n" in rest or len(rest) == _LINE:
-                raise self._altered(state, "Something else than the trail was written into it.")
-            log.warning("The torn last line of %s is written again", self._path)
-            os.ftruncate(self._descriptor, state.bytes + same)
+            self._require_torn(state, state.bytes + same)
         return same
+
+    def _require_torn(self, state: _State, at: int) -> None:
+        """Cut off what a machine that lost its power leaves where it was writing: zeros. Nothing else may be there."""
+        if os.pread(self._descriptor, _LINE, at).strip(b"\0"):
+            raise self._altered(state, "Something that is not of the trail was written into it.")
+        log.warning("The torn end of %s is written again", self._path)
+        os.ftruncate(self._descriptor, at)
 
     def _require_unaltered(self, state: _State) -> None:
         try:
@@ -131,7 +134,7 @@ class FileSink:
 
     def _require_no_more(self, state: _State) -> None:
         if self._size() > state.bytes:
-            raise self._altered(state, "Something that is not of the trail was added to it.")
+            self._require_torn(state, state.bytes)
 
     def _altered(self, state: _State, what: str) -> TamperedError:
         """Keep the evidence and the incident, and go back to where this file began."""
