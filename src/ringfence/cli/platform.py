@@ -189,7 +189,7 @@ def whoami(as_json: AsJson = False) -> None:
                                             "Platform": view["url"]}))
 
 
-def quickstart(*, stays: Annotated[int, typer.Option(min=200, help="Intensive-care stays to draw.")] = 20_000,
+def quickstart(*, stays: Annotated[int, typer.Option(min=4000, help="Intensive-care stays to draw.")] = 20_000,
                   seed: Annotated[int, typer.Option(help="Seed of the drawn stays.")] = 7,
                   online_steps: Annotated[int, typer.Option(min=0, help="Simulator steps; 0: as the run says.")] = 0,
                   episodes: Annotated[int, typer.Option(min=0, help="Evaluation episodes; 0: as the run says.")] = 0,

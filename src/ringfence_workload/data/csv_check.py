@@ -135,10 +135,16 @@ def _check_quotes(piece: Any, delimiter: int | None, line: int) -> None:
     opens = (quotes[0::2] == 0) | np.isin(before, (delimiter, _NEWLINE, _QUOTE))
     after = piece[np.minimum(quotes[1::2] + 1, len(piece) - 1)]
     closes = (quotes[1::2] == len(piece) - 1) | np.isin(after, (delimiter, _NEWLINE, _RETURN, _QUOTE))
-    misplaced = np.concatenate((quotes[0::2][~opens], quotes[1::2][~closes]))
-    if len(misplaced):
-        raise malformed("a quote stands inside a value", _line_at(piece, int(misplaced.min()), line),
-                        'Put the whole value in quotes and double the quotes inside it ("").')
+    misplaced = np.concatenate((2 * np.flatnonzero(~opens), 2 * np.flatnonzero(~closes) + 1))
+    if not len(misplaced):
+        return
+    first = int(misplaced.min())
+    here = _line_at(piece, int(quotes[first]), line)
+    begun = _line_at(piece, int(quotes[first - 1]), line) if first % 2 else here
+    if begun != here:
+        raise malformed("a quoted value is opened here, and not closed as it should be", begun)
+    raise malformed("a quote stands inside a value", here,
+                    'Put the whole value in quotes and double the quotes inside it ("").')
 
 
 def _check_returns(piece: Any, line: int) -> None:

@@ -64,6 +64,7 @@ def test_the_line_of_a_row_counts_the_lines_inside_values(tasks: DataTasks) -> N
     (b'a,b\n1,2\n3,4"5\n', 3, "a quote stands inside a value"),
     (b'a,b\n1,2"\n"3",4\n"5",6\n', 2, "a quote stands inside a value"),
     (b'a,b\n1,"2\n3,4\n', 2, "never closed"),
+    (b'a,b\n1,"2\n"3",4\n"5",6\n', 2, "opened here, and not closed as it should be"),
     (b'a,b\n1,2\n3,"4"5\n', 3, "a quote stands inside a value"),
     (b'a,b\n1,"x"a\n', 2, "a quote stands inside a value"),
     (b'a,b\n1,"x" \n', 2, "a quote stands inside a value"),
