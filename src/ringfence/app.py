@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from ringfence.backup.recovery import Contents, Recovery
+from ringfence.backup.service import BackupService
 from ringfence.data.service import DataService
 from ringfence.errors import MissingError
 from ringfence.jobs.domain import Handler
@@ -23,7 +26,8 @@ from ringfence.storage.migrate import upgrade
 from ringfence.supervisor.home import Home
 from ringfence.training.service import TrainingService
 from ringfence.training.store import runs_using
-from ringfence.trust.audit.service import AuditService
+from ringfence.trust.audit.chain import ChainReport
+from ringfence.trust.audit.service import AuditService, verify_stored
 from ringfence.trust.audit.sink_file import FileSink
 from ringfence.trust.audit.trail import AuditTrail
 from ringfence.trust.audit.upkeep import AuditUpkeep, CheckpointTimer, Deliverer
@@ -64,6 +68,7 @@ class Platform:
     registry: RegistryService
     serving: EndpointService
     status: StatusService
+    backup: BackupService
 
     def prepare(self) -> None:
         """Bring the home up to date before anything else starts: tables, certificates, the bootstrap token."""
@@ -77,6 +82,7 @@ class Platform:
     def recover(self) -> None:
         """Clear away what dead processes left: half-written objects, and acts whose outcome is not known."""
         self.blobs.sweep()
+        self.backup.sweep()
         settled = self.gate.reconcile(self.identity.service_actor("worker"), self._settlers())
         if settled:
             log.warning("%d acts that a dead process left were settled", settled)
@@ -149,7 +155,24 @@ def build(settings: Settings) -> Platform:
         data=data, simulators=simulators, training=training, registry=registry,
         serving=EndpointService(gate, database, sandbox, registry, keys=keys,
                                 worker=lambda: identity.service_actor("worker")),
-        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file), home.is_demo, upkeep.status))
+        status=StatusService(gate, sandbox, lambda: held(home.worker_lock_file), home.is_demo, upkeep.status),
+        backup=BackupService(gate, database, blobs, home.path, home.run))
+
+
+def recovery() -> Recovery:
+    """Wire what verifies and restores backups; it needs no platform."""
+    return Recovery(_contents)
+
+
+def _contents(folder: Path) -> Contents:
+    keys = FileKeys(folder / "keys")
+    database, trail = Database(f"sqlite:///{folder / 'ringfence.db'}"), AuditTrail(keys)
+
+    def verified() -> ChainReport:
+        with database.reading() as session:
+            return verify_stored(trail, session)
+
+    return Contents(database, FileBlobs(folder / "objects", keys), verified)
 
 
 def _audit_upkeep(settings: Settings, home: Home, database: Database, trail: AuditTrail) -> AuditUpkeep:

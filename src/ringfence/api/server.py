@@ -13,6 +13,7 @@ from ringfence.api import problems
 from ringfence.api.routes import (
     accounts,
     audit,
+    backups,
     datasets,
     endpoints,
     health,
@@ -29,7 +30,7 @@ from ringfence.api.shell import Shell
 from ringfence.app import Platform
 
 PREFIX = "/api/v1"
-_NOUNS = (sessions, accounts, policies, datasets, simulators, runs, models, endpoints, audit, jobs, status)
+_NOUNS = (sessions, accounts, policies, datasets, simulators, runs, models, endpoints, audit, jobs, status, backups)
 ROUTERS = (*((PREFIX, noun.router) for noun in _NOUNS), ("", inference.router), ("", health.router))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli import account, audit, data, endpoint, model, platform, sim, train
+from ringfence.cli import account, audit, backup, data, endpoint, model, platform, sim, train
 from ringfence.cli.output import error_line
 from ringfence.cli.session import choose_context
 from ringfence.errors import DISK_FULL, INTERRUPTED, RingfenceError
@@ -24,6 +24,7 @@ train.register(app)
 model.register(app)
 endpoint.register(app)
 audit.register(app)
+backup.register(app)
 account.register(app)
 
 

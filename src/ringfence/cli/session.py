@@ -93,13 +93,13 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise _unwritable(path, str(error.strerror)) from error
+        raise unwritable(path, str(error.strerror)) from error
 
 
 def require_writable(path: Path | None) -> None:
     """Refuse a path that a secret, which is shown only once, could not be written to. Raises as `read_text`."""
     if path and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
-        raise _unwritable(path, "it is a folder, or its folder is not yours to write to")
+        raise unwritable(path, "it is a folder, or its folder is not yours to write to")
 
 
 def write_secret(path: Path, secret: str) -> None:
@@ -107,7 +107,8 @@ def write_secret(path: Path, secret: str) -> None:
     write_file(path, f"{secret}\n".encode(), mode=0o600)
 
 
-def _unwritable(path: Path, why: str) -> InvalidError:
+def unwritable(path: Path, why: str) -> InvalidError:
+    """Return the error that says why a local file can't be written."""
     return InvalidError("file.unwritable", f"{path} can't be written: {why}.", field="file", value=str(path),
                         fix="Choose another path.")
 

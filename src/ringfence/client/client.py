@@ -281,6 +281,15 @@ class Client:
         """Have the platform verify the chain that it stores."""
         return self._get("/audit/verification")
 
+    # Backups
+
+    def create_backup(self, recovery_key: str) -> Iterator[bytes]:
+        """Yield a backup of the whole platform, encrypted for a key that the caller made: `RecoveryKey.new().text()`.
+
+        It is whole only if the end is reached. Verify and restore it offline: `ringfence backup verify`.
+        """
+        return self._transport.stream("POST", f"{_API}/backups", {"recovery_key": recovery_key})
+
     def public_key(self, purpose: str) -> bytes:
         """Return the public key (PEM) that verifies the trail (`audit`) or model packages (`models`)."""
         return str(self._get(f"/keys/public/{_word(purpose)}")["pem"]).encode()

@@ -15,6 +15,7 @@ from ringfence.errors import InvalidError, RingfenceError, UnavailableError, fro
 Json = dict[str, Any]
 
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_PATIENT = httpx.Timeout(600.0, connect=10.0)
 
 
 class Transport:
@@ -52,6 +53,22 @@ class Transport:
                     raise _error(response)
                 yield from response.iter_lines()
         except (httpx.TransportError, ssl.SSLError) as error:
+            raise self._unreachable(error) from error
+
+    def stream(self, method: str, path: str, json: Any) -> Iterator[bytes]:
+        """Yield the raw body of an answer that may take its time. Raises as `call`."""
+        begun = False
+        try:
+            with self._http.stream(method, path, headers=self._headers(), json=json, timeout=_PATIENT) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                begun = True
+                yield from response.iter_raw()
+        except (httpx.TransportError, ssl.SSLError) as error:
+            if begun:
+                raise UnavailableError("client.cut_off", "The platform's answer broke off before its end.",
+                                       fix="Try again; the server's log has the reason.") from error
             raise self._unreachable(error) from error
 
     def send(self, method: str, path: str, parts: Iterable[bytes], headers: dict[str, str]) -> Json:

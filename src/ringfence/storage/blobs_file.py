@@ -65,16 +65,22 @@ class FileBlobs:
 
     def open(self, zone: Zone, name: str, digest: str = "") -> int:
         """Return a sealed memory file with the verified bytes; see `BlobStore.open`."""
-        path = self._path(zone, name)
+        with self.open_sealed(zone, name) as source, _translated():
+            return self._decrypted(source, zone, name, digest)
+
+    def open_sealed(self, zone: Zone, name: str) -> BinaryIO:
+        """Return the object's file as it is stored, encrypted; one that is deleted meanwhile can be read to its end.
+
+        Raises:
+            MissingError: there is no such object.
+        """
         try:
-            source = open(path, "rb", opener=_without_links)  # noqa: SIM115 - closed below, outside this handler
+            return open(self._path(zone, name), "rb", opener=_without_links)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise MissingError("blob.missing", f"There is no object {name} in the zone {zone.value}.",
                                fix="List what is there, or store it again.", value=name) from None
         except OSError as error:
             raise _unusable(error) from error
-        with source, _translated():
-            return self._decrypted(source, zone, name, digest)
 
     def delete(self, zone: Zone, name: str) -> None:
         """Remove the object; see `BlobStore.delete`."""

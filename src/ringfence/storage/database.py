@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,21 @@ class Database:
         if blocks * disk.f_frsize < LEAST_ROOM:
             raise disk_full()
 
+    def copy_to(self, path: Path) -> None:
+        """Write the database, as it is at one moment, into an empty SQLite file; others read and write meanwhile.
+
+        Raises:
+            UnavailableError: the disk is full, or this is no SQLite database.
+        """
+        if self.engine.dialect.name != "sqlite":
+            raise UnavailableError("storage.not_sqlite", f"A {self.engine.dialect.name} database is not copied by the "
+                                   "platform.", fix="Back it up with its own tools, such as pg_dump.")
+        try:
+            with closing(self.engine.raw_connection()) as connection:
+                connection.cursor().execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.OperationalError as error:
+            raise _unusable(error) from error
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
@@ -94,11 +110,14 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        text = str(error.orig)
-        if "full" in text:
-            raise disk_full() from error
-        raise UnavailableError("storage.database", f"The database can't be used: {text}.",
-                               fix="Check its disk and permissions with `ringfence doctor`.") from error
+        raise _unusable(error.orig) from error
+
+
+def _unusable(error: object) -> UnavailableError:
+    if "full" in str(error):
+        return disk_full()
+    return UnavailableError("storage.database", f"The database can't be used: {error}.",
+                            fix="Check its disk and permissions with `ringfence doctor`.")
 
 
 def disk_full() -> UnavailableError:

@@ -59,6 +59,7 @@ class Action(StrEnum):
     AUDIT_SEARCH = "audit.search"
     AUDIT_EXPORT = "audit.export"
     AUDIT_VERIFY = "audit.verify"
+    BACKUP_CREATE = "backup.create"
 
 
 class Role(StrEnum):

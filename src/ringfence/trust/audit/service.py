@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy.orm import Session
+
 from ringfence.errors import TamperedError
 from ringfence.trust.audit.chain import ChainReport, verify_export
 from ringfence.trust.audit.trail import AuditRecord, AuditTrail
 from ringfence.trust.domain import Action, Actor, Resource
 from ringfence.trust.gate import Gate
+
+
+def verify_stored(trail: AuditTrail, session: Session) -> ChainReport:
+    """Verify the trail in the session's snapshot, and that the database still protects it."""
+    try:
+        report = verify_export(trail.export_lines(session), trail.public_key())
+    except TamperedError as error:
+        return ChainReport(False, 0, None, error.message)
+    guards = trail.missing_guards(session)
+    if report.valid and guards:
+        return ChainReport(False, report.records, None,
+                           f"The database no longer protects the trail: {', '.join(guards)} is missing or changed.")
+    return report
 
 
 class AuditService:
@@ -34,15 +49,7 @@ class AuditService:
     def verify(self, actor: Actor) -> ChainReport:
         """Verify the whole trail in the database, its guards included."""
         with self._gate.read(actor, Action.AUDIT_VERIFY, self._resource(actor)) as session:
-            guards = self._trail.missing_guards(session)
-            try:
-                report = verify_export(self._trail.export_lines(session), self._trail.public_key())
-            except TamperedError as error:
-                return ChainReport(False, 0, None, error.message)
-        if report.valid and guards:
-            return ChainReport(False, report.records, None,
-                               f"The database no longer protects the trail: {', '.join(guards)} is missing or changed.")
-        return report
+            return verify_stored(self._trail, session)
 
     def public_key(self) -> bytes:
         """Return the PEM that verifies exports. It is no secret; keep it where the platform can't change it."""
