@@ -124,3 +124,16 @@ cases contains denied("the worker acts only for someone who may", "for an accoun
 	worker, "run.execute",
 	{"on_behalf_of": object.union(scientist, {"project": "other"})},
 ))
+
+cases contains allowed("the platform's engineer makes backups", ask(person(["platform_engineer"]), "backup.create", {}))
+
+cases contains denied("nobody but the platform's engineer makes backups", "This is for platform_engineer", ask(person([role]), "backup.create", {})) if {
+	some role, _ in data.roles.actions
+	role != "platform_engineer"
+}
+
+cases contains allowed("a key for nothing but backups makes them", ask(object.union(nightly, {"scopes": ["backup.create"]}), "backup.create", {}))
+
+cases contains denied("a key for something else makes no backup", "scopes", ask(object.union(nightly, {"scopes": ["platform.show"]}), "backup.create", {}))
+
+nightly := object.union(person(["platform_engineer"]), {"kind": "service"})
