@@ -16,7 +16,7 @@ from ringfence.cli.main import app
 
 WANTED = {
     "": "up down status doctor login whoami quickstart deploy",
-    "data": "declare ingest classify release show list", "sim": "build list show",
+    "data": "declare ingest classify release show list", "sim": "init check build list show verify rm",
     "train": "submit watch show list", "model": "list show verify promote download",
     "endpoint": "list show ask", "audit": "search tail verify export", "account": "create list disable",
     "key": "create revoke", "policy": "add list",

@@ -26,9 +26,9 @@ def fence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fence]:
         yield Fence(opened)
 
 
-def evaluated(fence: Fence, bundle: bytes, agents: list[dict[str, str]], files: dict[str, bytes] = {}) -> Any:
+def evaluated(fence: Fence, bundle: bytes, agents: list[dict[str, str]], files: dict[str, bytes] | None = None) -> Any:
     return fence.with_simulator(bundle, "evaluate", {"episodes": 40, "seed": 1, "agents": agents},
-                                {"bundle": bundle, **files}).values["agents"]
+                                {"bundle": bundle, **(files or {})}).values["agents"]
 
 
 def test_the_gallery_is_what_its_page_lists() -> None:
