@@ -43,6 +43,7 @@ STAYS = b"mrn,visit,region,state\n" + b"".join(b"M%04d,V%04d,north,%d\n" % (n, n
 CREATING: dict[str, tuple[Any, str, bool]] = {
     "the database copied, still with a name": (Database, "copy_to", False),
     "the database sent, the objects not": (BackupService, "_files", False)}
+VERIFYING: dict[str, tuple[Any, str, bool]] = {"half verified": (Recovery, "_checked", True)}
 RESTORING: dict[str, tuple[Any, str, bool]] = {
     "nothing unpacked": (recovering, "_write", True),
     "one file unpacked": (recovering, "_write", False),
@@ -106,8 +107,10 @@ def main(home: Path, point: str, rest: list[str]) -> None:
             parts: Iterator[bytes] = backups(platform_in(home, fences)).create(ENGINEER, RecoveryKey.new().text())
             for _ in parts:
                 pass
-    halt_at(*RESTORING[point])
+    halt_at(*{**RESTORING, **VERIFYING}[point])
     file, key, target = rest
+    if point in VERIFYING:
+        recovery().verify(Path(file), key)
     recovery().restore(Path(file), key, Path(target))
 
 

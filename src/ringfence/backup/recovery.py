@@ -74,8 +74,9 @@ class Recovery:
             UnavailableError: there is no room.
         """
         key = RecoveryKey.parse(recovery_key)
-        with _translated(file), _opened(file) as source, tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
-            return self._unpacked(source, key, Path(folder))
+        with (_translated(file), _opened(file) as source,
+              _partial(Path(tempfile.gettempdir()), ".ringfence-verifying-") as folder):
+            return self._unpacked(source, key, folder)
 
     def restore(self, file: Path, recovery_key: str, home: Path) -> Report:
         """Verify as `verify` does, and make the home of it, whole or not at all.
@@ -86,7 +87,8 @@ class Recovery:
         """
         key = RecoveryKey.parse(recovery_key)
         _require_empty(home)
-        with _translated(file), _opened(file) as source, _partial(home) as folder:
+        with (_translated(file), _opened(file) as source,
+              _partial(home.parent, f".{home.name}.restoring-") as folder):
             report = self._unpacked(source, key, folder)
             _sync_folders(folder)
             _require_empty(home)
@@ -166,15 +168,16 @@ def _limited(parts: Iterator[bytes]) -> bytes:
 
 
 @contextmanager
-def _partial(home: Path) -> Iterator[Path]:
-    """Yield a folder beside the home, which is gone afterwards unless it was renamed; so are those of the killed."""
-    home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prefix = f".{home.name}.restoring-"
-    for path in home.parent.glob(f"{prefix}*"):
+def _partial(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a private folder, which is gone afterwards unless it was renamed; so are those that the killed left."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in parent.glob(f"{prefix}*"):
+        if path.lstat().st_uid != os.geteuid():  # what others put into a shared folder is theirs
+            continue
         with _locked(path) as alone:
             if alone:
                 shutil.rmtree(path, ignore_errors=True)
-    folder = home.parent / f"{prefix}{secrets.token_hex(8)}"
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     with _locked(folder):
         try:

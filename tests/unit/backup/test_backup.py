@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -308,3 +309,15 @@ def test_a_killed_restoration_leaves_no_home_and_can_be_done_again(made: Made, t
     recovery().restore(made.file, made.key.text(), home)
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert verified(made.file, made.key)
+
+
+def test_a_killed_verification_leaves_no_keys_about(made: Made, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    killed([str(tmp_path / "unused"), "half verified", str(made.file), made.key.text(), ""])
+    (left,) = tmp_path.iterdir()
+    assert stat.S_IMODE(left.stat().st_mode) == 0o700
+    assert (left / KEYS).is_dir()
+    verified(made.file, made.key)
+    assert list(tmp_path.iterdir()) == []
