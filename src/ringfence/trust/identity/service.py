@@ -131,8 +131,8 @@ class IdentityService:
             if row is None or row.name == WORKER:
                 raise _no_account(name)
             if row.disabled_at is not None:
-                raise ConflictError("account.already_disabled", f"The account {name} is disabled already.", field="name",
-                                    value=name, fix="Nothing is left to do.")
+                raise ConflictError("account.already_disabled", f"The account {name} is disabled already.",
+                                    field="name", value=name, fix="Nothing is left to do.")
             row.disabled_at = self._clock()
             query = update(KeyRow).where(KeyRow.account == row.id, KeyRow.revoked_at.is_(None))
             permit.session.execute(query.values(revoked_at=self._clock()))
