@@ -33,6 +33,10 @@ class Request:
         return json.loads(self.body)
 
 
+class CutOff(bytes):
+    """A body whose connection breaks before its announced end."""
+
+
 @dataclass
 class Canned:
     """`answers` maps `METHOD /path` (without the query) to (status, content), or to a list of them in turn."""
@@ -81,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = content if isinstance(content, bytes) else (
             content.encode() if isinstance(content, str) else json.dumps(content).encode())
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.close_connection = isinstance(body, CutOff)
+        self.send_header("Content-Length", str(len(body) + self.close_connection))
         self.end_headers()
         self.wfile.write(body)
 

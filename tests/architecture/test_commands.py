@@ -19,7 +19,7 @@ WANTED = {
     "data": "declare ingest classify release show list", "sim": "init check build list show verify rm",
     "train": "submit watch show list", "model": "list show verify promote download",
     "endpoint": "list show ask", "audit": "search tail verify export", "account": "create list disable",
-    "key": "create revoke", "policy": "add list",
+    "key": "create revoke", "policy": "add list", "backup": "create verify restore",
 }
 
 

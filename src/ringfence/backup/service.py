@@ -55,7 +55,7 @@ class BackupService:
     """
 
     def __init__(self, gate: Gate, database: Database, objects: SealedObjects, home: Path, scratch: Path) -> None:
-        """`scratch`: a private folder with room for a copy of the database, for as long as it is being written."""
+        """`scratch`: a private folder with room for a copy of the database until that has been sent."""
         self._gate, self._database, self._objects = gate, database, objects
         self._home, self._scratch = home, scratch
 

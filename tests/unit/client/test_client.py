@@ -19,7 +19,7 @@ from ringfence.errors import (
     UnavailableError,
     WorkloadError,
 )
-from tests.canned import Canned, canned_platform, problem
+from tests.canned import Canned, CutOff, canned_platform, problem
 
 
 @pytest.fixture
@@ -159,3 +159,20 @@ def test_a_broken_authority_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(InvalidError, match=r"ca\.pem"):
         Client("https://127.0.0.1:1", tmp_path / "ca.pem")
+
+
+def test_a_backup_is_streamed_as_it_comes(platform: Canned, client: Client) -> None:
+    platform.answers["POST /api/v1/backups"] = (200, b"x" * 3_000_000)
+    assert b"".join(client.create_backup("rfrk1_key")) == b"x" * 3_000_000
+    (request,) = platform.asked("POST /api/v1/backups")
+    assert request.json() == {"recovery_key": "rfrk1_key"}
+    assert "rfrk1" not in request.path + str(request.headers)
+
+
+def test_a_backup_that_breaks_off_is_not_taken_for_a_whole_one(platform: Canned, client: Client) -> None:
+    platform.answers["POST /api/v1/backups"] = (200, CutOff(b"x" * 3_000_000))
+    with pytest.raises(UnavailableError, match="broke off before its end"):
+        b"".join(client.create_backup("rfrk1_key"))
+    platform.answers["POST /api/v1/backups"] = (403, problem("policy.denied", status=403))
+    with pytest.raises(DeniedError):
+        b"".join(client.create_backup("rfrk1_key"))
