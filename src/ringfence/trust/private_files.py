@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from ringfence.errors import MissingError, UnavailableError
+from ringfence.errors import DISK_FULL, MissingError, UnavailableError
 
 _LARGEST = 1 << 16
 
@@ -118,5 +118,8 @@ def _sync(folder: Path) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> UnavailableError:
+    if error.errno in DISK_FULL:
+        return UnavailableError("storage.disk_full", f"The disk that holds {path} is full.",
+                                fix="Free some space and run the command again; nothing was half-written.")
     return UnavailableError("keys.unusable", f"{path} can't be used: {error.strerror}.",
                             fix="Check the disk and the owner of its folder with `ringfence doctor`.", value=str(path))
