@@ -240,8 +240,8 @@ class Gate:
         if attempt.decision.allowed is not True:
             reasons = " ".join(attempt.decision.reasons) or "No rule allows it."
             raise DeniedError(
-                "policy.denied", f"{question.actor.name or 'An unauthenticated caller'} may not "
-                f"{question.action.value} {question.resource.name}: {reasons}",
+                "policy.denied",
+                f"{_who(question)} may not {question.action.value} {question.resource.name}: {reasons}",
                 fix="Ask someone whose role allows it, or satisfy the rule named.", field=question.action.value)
 
     @contextmanager
@@ -266,6 +266,12 @@ def _intent_row(identifier: str, event: AuditEvent, details: Mapping[str, Any]) 
     return IntentRow(id=identifier, action=event.action.value, actor=event.actor.id,
                      resource=json.dumps(event.resource.as_input()), details=json.dumps(dict(details)),
                      owner=this_process(), opened_at=datetime.now(UTC).isoformat())
+
+
+def _who(question: PolicyInput) -> str:
+    submitter = question.context.get("on_behalf_of")
+    name = question.actor.name or "An unauthenticated caller"
+    return f"{name} (for {submitter['name']})" if isinstance(submitter, Mapping) and "name" in submitter else name
 
 
 def _code(error: Exception) -> str:
