@@ -10,9 +10,11 @@ EXPLORED := $(if $(wildcard .demo/summary.json),.demo,.platform)
 WORKERS ?= $(shell n=$$(nproc); [ $$n -lt 4 ] && echo $$n || echo 4)
 export PYTHON
 
-.PHONY: help demo test lint up down bench soak constraints reference clean
+.PHONY: install help demo test lint up down bench soak constraints reference clean
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | column -t -s '	'
+
+install: $(PLATFORM) $(ENVIRONMENTS) ## Install the platform and its workload environments into .venv
 
 demo: $(PLATFORM) $(ENVIRONMENTS) ## Sensitive data in, a signed agent that answers out: the main job, in ./.demo
 	@RINGFENCE_HOME=$(CURDIR)/.demo $(BIN)/ringfence quickstart

@@ -16,6 +16,8 @@ good_read := {
 
 read(changes) := ask(worker, "dataset.read", object.union(good_read, changes))
 
+cases contains denied("the landing zone has one writer", "This is for ingest_writer", ask(steward, "dataset.ingest", {}))
+
 cases contains allowed("nobody but the worker reads raw", ask(worker, "dataset.read_raw", {}))
 
 cases contains denied("nobody but the worker reads raw", "Nobody but the worker", ask(person([role]), "dataset.read_raw", {})) if {

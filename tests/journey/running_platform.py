@@ -73,8 +73,9 @@ class Platform:
 
     def land(self, name: str, file: Path) -> None:
         """Have a file landed and classified."""
+        with self.client(WRITER) as writer:
+            writer.wait_job(writer.ingest(name, file)["id"])
         with self.client(STEWARD) as steward:
-            steward.wait_job(steward.ingest(name, file)["id"])
             steward.wait_job(steward.classify(name)["id"])
 
     def trail(self, **wanted: str) -> list[Any]:
