@@ -76,7 +76,6 @@ class Platform:
         self.authority.ensure()
         self.identity.ensure_worker()
         self.identity.ensure_bootstrap_token()
-        self.identity.ensure_worker()
         self.recover()
 
     def recover(self) -> None:
