@@ -107,10 +107,11 @@ def release(name: Dataset, as_json: AsJson = False) -> None:
 
 
 @data.command(epilog="Example: ringfence data show icu-stays")
-def show(name: Dataset, as_json: AsJson = False) -> None:
+def show(name: Dataset, raw: Annotated[bool, typer.Option("--raw", help="Ask for the raw file: nobody gets it.")]
+         = False, as_json: AsJson = False) -> None:
     """Show a dataset: declaration, findings, versions."""
     with connect() as client:
-        view = client.dataset(name)
+        view = client.read_raw(name) if raw else client.dataset(name)
     emit(view, as_json, _show)
 
 
