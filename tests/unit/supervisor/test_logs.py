@@ -22,7 +22,8 @@ def log(tmp_path: Path) -> Iterator[Path]:
     root.handlers, root.level = handlers, level
 
 
-@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x1b[2K", "\x85", "\u2028", "\udc80"], ids=ascii)
+@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x1b[2K", "\x85", "\u2028", "\udc80"],
+                         ids=["newline", "return", "both", "escape", "next line", "line separator", "surrogate"])
 def test_a_message_can_not_pass_for_another_record(log: Path, break_: str) -> None:
     """Seen broken: `GET /x%0a2026-11-23 ...`, from anybody, made a line of its own."""
     logging.getLogger("ringfence.access").info("%s %s", "GET", f"/x{break_}2026-11-23 10:00:00,000 INFO forged")
