@@ -22,7 +22,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
     root.handlers, root.level = handlers, level
 
 
-# A lone surrogate is tried below without the root logger: pytest can not send what it captures of one to its controller.
+# A lone surrogate is tried below without the root logger: pytest can not send a captured one to its controller.
 @pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x1b[2K", "\x85", "\u2028"],
                          ids=["newline", "return", "both", "escape", "next line", "line separator"])
 def test_a_message_can_not_pass_for_another_record(log: Path, break_: str) -> None:
