@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from ringfence.quickstart import tamper
@@ -64,17 +63,13 @@ def _trail_forgeries_caught(folder: Path, lines: list[str], key: bytes) -> bool:
                  "truncated": lines[: len(lines) // 2]}
     for name, forged in forgeries.items():
         write_private(folder / f"forged-audit-{name}.jsonl", "".join(f"{line}\n" for line in forged).encode())
-    return all(tamper.caught(partial(_chain_holds, forged, key)) for forged in forgeries.values())
-
-
-def _chain_holds(lines: list[str], key: bytes) -> bool:
-    return verify_export(lines, key).valid
+    return not any(verify_export(forged, key).valid for forged in forgeries.values())
 
 
 def _model_forgery_caught(folder: Path, package: bytes, key: bytes) -> bool:
     forged = folder / "forged-model.tar"
     write_private(forged, tamper.flip_bit(package, b"agent.safetensors"))
-    return tamper.caught(lambda: verify_package(forged, key).valid)
+    return not verify_package(forged, key).valid
 
 
 def _word(caught: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 
 def forge_record(lines: list[str]) -> list[str]:
@@ -26,14 +25,6 @@ def flip_bit(package: bytes, find: bytes) -> bytes:
     """Return the package with one bit changed within the member that follows `find`."""
     place = package.index(find) + 1024
     return package[:place] + bytes([package[place] ^ 1]) + package[place + 1 :]
-
-
-def caught(verify: Callable[[], bool]) -> bool:
-    """Say whether a verification refuses; an exception is a refusal too."""
-    try:
-        return not verify()
-    except Exception:
-        return True
 
 
 def _replace_first_string(value: object, key: str, replacement: str) -> bool:
